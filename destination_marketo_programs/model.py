@@ -1,0 +1,98 @@
+"""What flows through the connector: a record, the person on it, and the programs that person is meant for.
+
+Nothing here does I/O or imports another module of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+LeadFields = dict[str, Any]
+"""REST API name -> JSON scalar, as one row of Sync Leads takes it (without the lookup field and `id`)."""
+
+
+class Person(msgspec.Struct, gc=False):
+    """Who a record is about, as Marketo can find them.
+
+    Attributes:
+        marketo_id: Marketo's lead id given on the record; tried first.
+        lookup_value: value of the lookup field, trimmed, as it is sent; None where the record has none.
+        key: `lookup_value` folded so that two spellings of one person are equal; None without lookup value.
+        fields: lead fields to write, without lookup field and id. Blank values are already dropped or kept
+            as None, as `lead_sync.blank_values` says.
+        member_fields: custom fields of the program membership to write.
+    """
+
+    marketo_id: int | None
+    lookup_value: str | None
+    key: str | None
+    fields: LeadFields
+    member_fields: LeadFields
+
+
+class Target(msgspec.Struct, gc=False, frozen=True):
+    """A program and status that a record's person is meant for.
+
+    Attributes:
+        program_id: numeric Marketo program id.
+        program_status: progression status, exactly as Marketo spells it.
+        event: the record's event as the outcome shows it; None where the record names none.
+    """
+
+    program_id: int
+    program_status: str
+    event: str | None
+
+
+class Verdict(msgspec.Struct, gc=False, frozen=True):
+    """A fate decided without asking Marketo: a skip or a rejection of a record, or of one of its programs.
+
+    Attributes:
+        category: a `Category` of `outcomes`; it also tells skip from rejection, except UNMAPPED_QUALIFIER,
+            which is either: `rejected` says.
+        program_id: None where the verdict is about the whole record.
+        message: what is wrong, with the configuration path or column name where there is one. Never a value
+            that came from the record.
+    """
+
+    rejected: bool
+    category: str
+    program_id: int | None = None
+    program_status: str | None = None
+    event: str | None = None
+    message: str | None = None
+
+
+class Mapped(msgspec.Struct, gc=False):
+    """All that mapping says of one record: targets to deliver plus verdicts already final.
+
+    `targets` and `verdicts` together are never empty, and name each program at most once. `person` is None
+    exactly when `targets` is empty. `record_id` is the record's own `id` as text, used as the record key where
+    the stream has no primary key.
+    """
+
+    person: Person | None
+    targets: list[Target]
+    verdicts: list[Verdict]
+    record_id: str | None
+    unlinked_event: str | None = None
+    unmapped_values: tuple[str, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One mistake in the configuration or in Marketo's set-up, told so that its reader can mend it.
+
+    Attributes:
+        path: where in the configuration, e.g. `program_links[2].program_status`.
+        message: what is wrong. Never a secret.
+        fix: what to do about it.
+    """
+
+    path: str
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message} {self.fix}".rstrip()
