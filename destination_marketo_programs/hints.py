@@ -1,0 +1,481 @@
+"""Outcome categories and Marketo codes in plain language: one table for stored outcomes, report and docs.
+
+The reader is someone in marketing operations. Codes and their meaning: Adobe, "Error codes" of the Marketo
+REST API. `python -m destination_marketo_programs.hints FILE…` renews the tables inside Markdown files.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from destination_marketo_programs.outcomes import Category, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Hint(NamedTuple):
+    """What a category or code means to the person who has to act on it.
+
+    Attributes:
+        title: the finding as a short clause, without full stop; usable as a heading.
+        explanation: why it happens, whole sentences.
+        fix: what to do, whole sentences; understandable without the explanation.
+    """
+
+    title: str
+    explanation: str
+    fix: str
+
+
+class HintRow(NamedTuple):
+    """One line of the documentation: `kind` is `outcome`, `category` or `code`, `key` its name."""
+
+    kind: str
+    key: str
+    hint: Hint
+
+
+OUTCOMES: dict[Result, Hint] = {
+    Result.CREATED: Hint(
+        "Added to the program",
+        "The lead was not a member before and now is, with the status shown.",
+        "Nothing to do.",
+    ),
+    Result.UPDATED: Hint(
+        "Moved to a new status",
+        "The lead was a member already and moved forward to the status shown.",
+        "Nothing to do.",
+    ),
+    Result.UNCHANGED: Hint(
+        "Already there",
+        "The lead already has this status or a later one. Marketo never moves anyone backwards.",
+        "Nothing to do.",
+    ),
+    Result.IMPORTED: Hint(
+        "Accepted by bulk import",
+        "Marketo took the row. A bulk import does not say whether the membership is new or was changed.",
+        "Nothing to do.",
+    ),
+    Result.SKIPPED: Hint(
+        "Left out on purpose",
+        "Your configuration says that this lead is not meant for a program.",
+        "Nothing to do, unless you expected it in a program: then the category says which setting decides.",
+    ),
+    Result.REJECTED: Hint(
+        "Not delivered",
+        "The lead could not be made a member. The record is kept and can be sent again.",
+        "Follow the hint of its category, then send the rejected file again.",
+    ),
+}
+
+CATEGORIES: dict[Category, Hint] = {
+    Category.NO_PROGRAM_LINK: Hint(
+        "No program is linked to this event",
+        "None of the program links names the event of this record, so there is no program to add the lead "
+        "to.",
+        "If these leads belong in a program, add an entry to program_links with this event's id or name. "
+        "Otherwise nothing is wrong.",
+    ),
+    Category.BELOW_SCAN_THRESHOLD: Hint(
+        "Scanned fewer times than the link asks for",
+        "The link has a lead scan threshold, and this lead was scanned less often. A record without a "
+        "number of scans counts as 0.",
+        "Nothing is wrong. To let these leads in, lower lead_scan_threshold of the link.",
+    ),
+    Category.UNMAPPED_QUALIFIER: Hint(
+        "No qualifier mapping fits this lead's answers",
+        "The link's program has qualifier mappings, and none of them names a value that this lead has. "
+        "Values are compared as text, letter by letter.",
+        "Add the missing value to qualifier_mappings (copy it exactly), or set unmapped_qualifier of the "
+        "link to use_program_status so that these leads get the link's own status.",
+    ),
+    Category.SUPERSEDED: Hint(
+        "A higher status of the same lead went out instead",
+        "The same person was meant for the same program more than once in this sync. Only the status that is "
+        "furthest along was sent; it includes this one.",
+        "Nothing to do.",
+    ),
+    Category.MISSING_KEY: Hint(
+        "The record has nothing to find the person by",
+        "Marketo finds people by email (or by the lookup field you chose), and this record has neither a "
+        "value for it nor a Marketo lead id.",
+        "Add the email in the source and sync again. If the records do have one, check that record_mapping "
+        "names the right column.",
+    ),
+    Category.INVALID_EMAIL: Hint(
+        "The email address cannot be used",
+        "It is not a complete address, or it holds characters that Marketo does not take in an email (only "
+        "plain letters without accents, digits and the usual signs).",
+        "Correct the address in the source (look for spaces, missing parts and typing errors) and send the "
+        "record again.",
+    ),
+    Category.INVALID_RECORD: Hint(
+        "The record does not have the expected shape",
+        "A part that is needed is missing or is of another kind than the mapping expects, so nothing could "
+        "be read from it.",
+        "Compare the record with record_mapping: choose custom if the source is not Mobly, and check the "
+        "names of its columns.",
+    ),
+    Category.LEAD_NOT_FOUND: Hint(
+        "Marketo has no such person",
+        "The person is not in Marketo, or was deleted or merged into another one, and the mode of lead_sync "
+        "does not create people.",
+        "Create the person in Marketo, correct the id or email in the source, or set lead_sync.mode to "
+        "create_or_update.",
+    ),
+    Category.DUPLICATE_LEADS: Hint(
+        "Several people in Marketo share this email or key",
+        "Marketo cannot tell which of them is meant, so it changes none.",
+        "Merge the duplicates in Marketo and send the record again, or set lead_sync.duplicate_leads to "
+        "most_recently_updated.",
+    ),
+    Category.PARTITION_DENIED: Hint(
+        "The person is in a partition that this user may not change",
+        "Partitions keep people apart. This person lives in another one than the connector's API user, or "
+        "the configured partition, reaches.",
+        "Ask your Marketo admin to give the API user's role access to that partition, or correct "
+        "lead_sync.partition_name.",
+    ),
+    Category.FIELD_INVALID: Hint(
+        "A field value was not accepted",
+        "One of the values is of another type than the Marketo field, too long for it, or the field does not "
+        "exist. Marketo's message names the field.",
+        "Correct the value in the source, or change the field in field_mappings to one of a fitting type.",
+    ),
+    Category.STATUS_NOT_FOUND: Hint(
+        "The program has no such status",
+        'Each channel has its own list of statuses. "attended" and "Attended" are two different texts.',
+        "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
+        "copy the status into program_links or qualifier_mappings, and send the records again.",
+    ),
+    Category.RECORD_REFUSED: Hint(
+        "Marketo refused this record",
+        "The reason is in Marketo's own message and code beside it.",
+        "Read the message, correct the record or the field it names, and send it again. Marketo support can "
+        "look it up by request id.",
+    ),
+}
+
+_SEND_AGAIN = "Nothing is wrong with the record: send it again later."
+_REPORT_BUG = "This is a fault of the connector, not of your data: please report it with the request id."
+
+CODES: dict[str, Hint] = {
+    "1001": Hint(
+        "A value has the wrong type for its field",
+        "For instance text in a number field, or a date that is not written as 2026-11-23.",
+        "Marketo's message names the field: correct its value in the source, or map the column to a field "
+        "of a fitting type in field_mappings.",
+    ),
+    "1002": Hint(
+        "Something that Marketo requires is missing",
+        "A value that this instance requires for a person or membership was not given.",
+        "Marketo's message names it: fill it in the source and map it in field_mappings.",
+    ),
+    "1003": Hint(
+        "Marketo calls the data invalid",
+        "A value or combination is not allowed for this operation. The message says which.",
+        "Correct what Marketo's message names and send the record again.",
+    ),
+    "1004": Hint(
+        "Marketo has no such person",
+        "The person does not exist, or was deleted or merged meanwhile.",
+        "Correct the Marketo id or email in the source, or set lead_sync.mode to create_or_update so that "
+        "missing people are created.",
+    ),
+    "1005": Hint(
+        "The person exists already",
+        "Someone else created this person at the same moment.",
+        "Send the record again: the person will then be found.",
+    ),
+    "1006": Hint(
+        "The field does not exist in Marketo",
+        "A mapped field name is unknown in this instance, or is hidden from the API. This affects every "
+        "record alike.",
+        "Use the REST API name of the field in field_mappings (Admin > Field Management > Export Field "
+        "Names). Names are case-sensitive.",
+    ),
+    "1007": Hint(
+        "Several people in Marketo share this email or key",
+        "Marketo found more than one person and changes none, because it cannot tell which one is meant.",
+        "Merge the duplicates in Marketo (the smart list Possible Duplicates finds them) and send the record "
+        "again, or set lead_sync.duplicate_leads to most_recently_updated.",
+    ),
+    "1008": Hint(
+        "The connector's user may not see this person's partition",
+        "The person lives in a partition that the API user's role has no access to.",
+        "Ask your Marketo admin to give the API user's role access to that partition (Admin > Users & "
+        "Roles), or correct lead_sync.partition_name.",
+    ),
+    "1009": Hint(
+        "Marketo wants a partition to be named",
+        "This instance keeps people in several partitions and does not choose one by itself.",
+        "Set lead_sync.partition_name to the partition that these people belong to.",
+    ),
+    "1010": Hint(
+        "The person exists in another partition",
+        "A sync never moves people from one partition to another.",
+        "Move the person in Marketo, or use a configuration with that partition in lead_sync.partition_name "
+        "for these records.",
+    ),
+    "1011": Hint(
+        "This field cannot be used to find people",
+        "Marketo looks people up only by certain fields, such as email or a custom field of type string.",
+        "Choose another lead_sync.lookup_field; email always works.",
+    ),
+    "1013": Hint(
+        "Marketo does not find the program or membership",
+        "The program was deleted or is not visible to the API user, or the person left the program "
+        "meanwhile.",
+        "Open the program in Marketo, check the program_id and that the API user's role covers its "
+        "workspace, then send the record again.",
+    ),
+    "1014": Hint(
+        "Marketo could not save it just now",
+        "The fault is on Marketo's side and usually passes.",
+        _SEND_AGAIN,
+    ),
+    "1016": Hint(
+        "Marketo's import queue is full",
+        "An instance runs 2 imports at once and queues 10, shared by everything your company imports.",
+        "Send it again when the other imports are done, or set delivery.method to rest.",
+    ),
+    "1017": Hint(
+        "It exists in Marketo already",
+        "Someone else created it at the same moment.",
+        "Send the record again.",
+    ),
+    "1018": Hint(
+        "The CRM owns this data",
+        "Marketo is synchronised with Salesforce or Dynamics and does not let the API change this.",
+        "Change it in the CRM, and remove the field from field_mappings.",
+    ),
+    "1019": Hint(
+        "An import is still running",
+        "Another import into the same place has not ended.",
+        _SEND_AGAIN,
+    ),
+    "1021": Hint(
+        "Company fields cannot be changed with the person",
+        "Marketo keeps company data (company name, industry, address of the company) in a record of its "
+        "own, shared by all its people.",
+        "Remove the company fields from field_mappings; with the mobly mapping, map them to custom fields "
+        "instead.",
+    ),
+    "1022": Hint("It is in use in Marketo", "Something else in Marketo depends on it.", _SEND_AGAIN),
+    "1025": Hint(
+        "The program has no such status",
+        'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are two '
+        "different texts.",
+        "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
+        "copy the status into program_links or qualifier_mappings, and send the records again.",
+    ),
+    "1029": Hint(
+        "Marketo's queue is full", "Too many jobs of your company wait for their turn.", _SEND_AGAIN
+    ),
+    "1036": Hint(
+        "The same key came twice in one call",
+        "Two records of one batch carry the same key, and Marketo took only one of them.",
+        _SEND_AGAIN,
+    ),
+    "1037": Hint(
+        "Already in this status or past it",
+        "Marketo never moves anyone backwards in a program.",
+        "Nothing to do.",
+    ),
+    "401": Hint(
+        "Client id or secret is wrong",
+        "Marketo's sign-in does not know this pair.",
+        "Copy both again from Admin > Integration > LaunchPoint > View Details.",
+    ),
+    "413": Hint(
+        "The record is too large",
+        "A single call to Marketo may hold 1 MB, and this record alone exceeds it.",
+        "Shorten the long texts of this record, or remove them from field_mappings.",
+    ),
+    "414": Hint(
+        "The request is too long", "The address of the call exceeds what Marketo takes.", _REPORT_BUG
+    ),
+    "500": Hint(
+        "Marketo had an internal error", "The fault is on Marketo's side and usually passes.", _SEND_AGAIN
+    ),
+    "501": Hint(
+        "Marketo refused this record",
+        "Marketo uses this code without explaining it.",
+        "Read Marketo's message, and send the record again.",
+    ),
+    "502": Hint("Marketo did not answer in time", "Marketo was busy.", _SEND_AGAIN),
+    "600": Hint(
+        "Marketo saw no sign-in",
+        "The access token was not accepted.",
+        "Check the custom service in Admin > Integration > LaunchPoint and send the record again.",
+    ),
+    "601": Hint(
+        "Marketo did not accept the sign-in",
+        "The access token was not valid, even after a new one was fetched.",
+        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the "
+        "record again.",
+    ),
+    "602": Hint(
+        "The sign-in expired",
+        "The access token ran out, even after a new one was fetched.",
+        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the "
+        "record again.",
+    ),
+    "603": Hint(
+        "The connector's user is not allowed to do this",
+        "The API user's role lacks a permission, or Marketo accepts calls only from listed addresses.",
+        "Give the role Read-Write Person (Lead) and Read-Only Assets under Access API, in the workspace of "
+        "the program; check Admin > Integration > Web Services > IP Restrictions.",
+    ),
+    "604": Hint("Marketo did not finish in time", "Marketo's database was busy.", _SEND_AGAIN),
+    "605": Hint("Marketo does not know this kind of call", "The call had the wrong form.", _REPORT_BUG),
+    "606": Hint(
+        "Too many calls in 20 seconds",
+        "All integrations of your company share 100 calls in 20 seconds.",
+        "Send the record again; if it happens often, lower delivery.calls_per_20_seconds.",
+    ),
+    "607": Hint(
+        "The day's API calls are used up",
+        "All integrations of your company share a daily quota, which starts afresh at midnight Central Time.",
+        "Run the sync again after the reset; set delivery.daily_call_budget so that other integrations keep "
+        "their share.",
+    ),
+    "608": Hint("Marketo was unavailable for a moment", "The fault is on Marketo's side.", _SEND_AGAIN),
+    "609": Hint("Marketo could not read the call", "The call was not valid JSON.", _REPORT_BUG),
+    "610": Hint(
+        "Marketo does not find the program",
+        "The program id does not exist in this instance, or the address of the instance is wrong.",
+        "Open the program in Marketo and copy the id from its URL into program_links; check domain_url.",
+    ),
+    "611": Hint(
+        "Marketo had a system error",
+        "The fault is on Marketo's side. If it comes back for the same record, a value of that record "
+        "causes it.",
+        "Send the record again; if that fails, ask Marketo support with the request id.",
+    ),
+    "612": Hint("Marketo could not read the call", "The call had the wrong content type.", _REPORT_BUG),
+    "613": Hint("Marketo could not read the file", "The upload was not well formed.", _REPORT_BUG),
+    "614": Hint(
+        "Marketo does not reach your instance",
+        "The instance is down for the moment, or the address is wrong.",
+        "Check domain_url, and send the record again later.",
+    ),
+    "615": Hint(
+        "Too many calls at once",
+        "All integrations of your company share 10 calls at the same time.",
+        "Send the record again; if it happens often, lower delivery.concurrent_calls.",
+    ),
+    "616": Hint(
+        "Your Marketo edition does not include this",
+        "The subscription lacks the feature that the call needs.",
+        "Ask your Marketo account manager, or leave the feature out of the configuration.",
+    ),
+    "701": Hint(
+        "A required field is blank",
+        "Marketo wants a value where there was none.",
+        "Marketo's message names the field: fill it in the source, or set lead_sync.blank_values to keep.",
+    ),
+    "702": Hint(
+        "Marketo found nothing",
+        "What was asked for does not exist in this instance.",
+        "Check that the program still exists and that its id in program_links is right.",
+    ),
+    "703": Hint(
+        "A feature is not switched on in Marketo",
+        "The call needs a feature that this instance does not have.",
+        "Ask your Marketo account manager to enable it.",
+    ),
+    "704": Hint(
+        "A date is not written as Marketo wants it",
+        "Dates are 2026-11-23, times 2026-11-23T10:00:00+00:00.",
+        "Correct the value in the source and send the record again.",
+    ),
+    "709": Hint(
+        "A rule of your Marketo instance forbids it",
+        "The message says which rule.",
+        "Read Marketo's message, and ask your Marketo admin.",
+    ),
+    "713": Hint("Marketo was busy for a moment", "The fault is on Marketo's side.", _SEND_AGAIN),
+    "719": Hint("Marketo was busy for a moment", "Something else held a lock.", _SEND_AGAIN),
+}
+
+_UNKNOWN = Hint(
+    "No further explanation is known",
+    "Neither the category nor the code is in the connector's table.",
+    "Read the message beside it; Marketo support can look it up by request id.",
+)
+
+
+def explain(category: str | None, code: str | None) -> Hint:
+    """The explanation of an outcome; a known code says more than its category.
+
+    Args:
+        category: a `Category`, or None.
+        code: Marketo's code as text, with or without a leading `HTTP `. An unknown code is told by the category.
+    """
+    if code is not None:
+        by_code = CODES.get(code.removeprefix("HTTP "))
+        if by_code is not None:
+            return by_code
+    return _BY_CATEGORY_NAME.get(category or "", _UNKNOWN)
+
+
+@lru_cache(maxsize=1024)
+def hint_text(category: str | None, code: str | None) -> str:
+    """The `hint` member of an outcome: finding and remedy in a few sentences."""
+    hint = explain(category, code)
+    return f"{hint.title}. {hint.fix}"
+
+
+def hint_rows() -> list[HintRow]:
+    """The whole table, in the order of the documentation."""
+    return [
+        *(HintRow("outcome", str(key), hint) for key, hint in OUTCOMES.items()),
+        *(HintRow("category", str(key), hint) for key, hint in CATEGORIES.items()),
+        *(HintRow("code", key, CODES[key]) for key in sorted(CODES, key=lambda code: (len(code), code))),
+    ]
+
+
+def markdown_table(kind: str) -> str:
+    """The rows of one kind as a Markdown table, ending in a newline."""
+    heading = {"outcome": "Outcome", "category": "Category", "code": "Code"}[kind]
+    lines = [f"| {heading} | What it means | What to do |", "|---|---|---|"]
+    lines += [
+        f"| `{row.key}` | **{row.hint.title}.** {row.hint.explanation} | {row.hint.fix} |".replace(
+            ">", "&gt;"
+        )
+        for row in hint_rows()
+        if row.kind == kind
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(markdown: str) -> str:
+    """The Markdown text with each region `<!-- hints:KIND -->` … `<!-- /hints:KIND -->` filled afresh."""
+    for kind in ("outcome", "category", "code"):
+        begin, end = f"<!-- hints:{kind} -->\n", f"<!-- /hints:{kind} -->"
+        before, found, rest = markdown.partition(begin)
+        if found:
+            _, found_end, after = rest.partition(end)
+            if not found_end:
+                raise ValueError(f"{begin.strip()} is not closed")
+            markdown = f"{before}{begin}{markdown_table(kind)}{end}{after}"
+    return markdown
+
+
+_BY_CATEGORY_NAME: dict[str, Hint] = {str(key): hint for key, hint in CATEGORIES.items()}
+
+
+def _main(paths: Sequence[str]) -> int:
+    for name in paths:
+        path = Path(name)
+        path.write_text(with_tables(path.read_text("utf-8")), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))
