@@ -1,0 +1,116 @@
+"""Mobly's lead: one flat view of its accepted shapes, and what it says without any configuration.
+
+Source: `LeadV0Response` of Mobly's REST API v0, with `event_id` and `event_name` beside its fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from destination_marketo_programs.mapping.columns import ABSENT, Reader, Record
+from destination_marketo_programs.mapping.texts import container, lead_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_STRUCTURED: Final = ("company", "tags", "remoteIds", "phoneNumbers", "activations")
+_OUTER_WINS: Final = ("event_id", "event_name")
+_COLUMNS: Final = (
+    "createdAt", "isEnriched", "firstName", "lastName", "jobTitle", "phoneNumbers", "numberOfScans",
+    "lastScannedBy", "leadActivityEvents", "remoteIds", "checkedIn",
+)  # fmt: skip
+_FOLDED: Final = {name.lower(): name for name in _COLUMNS}
+_FOLDED_NAMES: Final = frozenset(_FOLDED)
+
+
+def lead_view(record: Record) -> Record:
+    """The lead's columns with the event's beside them, whichever shape the record has.
+
+    Accepted: flat; nested as `{"event_id", "registered", "checkedIn", "lead": {…}}`; objects and lists as
+    JSON text, and column names in lower case, as PyAirbyte's cache hands them on. The record itself is not
+    changed.
+    """
+    view = record
+    lead = record.get("lead")
+    if isinstance(lead, str):
+        lead = container(lead)
+    if isinstance(lead, dict):
+        view = {**record, **lead, "lead": lead}
+        for name in _OUTER_WINS:
+            if record.get(name) is not None:
+                view[name] = record[name]
+    if not _FOLDED_NAMES.isdisjoint(view):
+        view = {**{_FOLDED.get(name, name): value for name, value in view.items()}, **view}
+    for name in _STRUCTURED:
+        value = view.get(name)
+        if isinstance(value, str) and (parsed := container(value)) is not None:
+            if view is record:
+                view = record.copy()
+            view[name] = parsed
+    return view
+
+
+def marketo_lead_id(view: Record) -> int | None:
+    """Marketo's id of the lead in `remoteIds`, the first that is one."""
+    for entry in _objects(view.get("remoteIds")):
+        if entry.get("integrationType") == "MARKETO" and (number := lead_id(entry.get("id"))):
+            return number
+    return None
+
+
+def _objects(value: object) -> Iterable[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else ()
+
+
+def _company(member: str) -> Reader:
+    def read(view: Record) -> Any:
+        company = view.get("company", ABSENT)
+        if isinstance(company, dict):
+            return company.get(member, ABSENT)
+        if isinstance(company, str) and member == "name":
+            return company
+        return None if company is None else ABSENT
+
+    return read
+
+
+def _phone(wanted: Callable[[object], bool]) -> Reader:
+    """The first number of a kind: what the lead gave before what Mobly found, preferred before others."""
+
+    def read(view: Record) -> Any:
+        numbers = view.get("phoneNumbers", ABSENT)
+        if not isinstance(numbers, dict):
+            return None if numbers is None else ABSENT
+        for group in ("leadProvided", "moblyProvided"):
+            fitting = [
+                entry
+                for entry in _objects(numbers.get(group))
+                if wanted(entry.get("type")) and _is_filled(entry.get("number"))
+            ]
+            if fitting:
+                return next((entry for entry in fitting if entry.get("preferred") is True), fitting[0])[
+                    "number"
+                ]
+        return None
+
+    return read
+
+
+def _is_filled(number: object) -> bool:
+    return isinstance(number, str) and bool(number.strip())
+
+
+DEFAULT_FIELDS: Final[dict[str, tuple[str, Reader | None]]] = {
+    "firstName": ("firstName", None),
+    "lastName": ("lastName", None),
+    "title": ("jobTitle", None),
+    "company": ("company.name", _company("name")),
+    "phone": ("phoneNumbers", _phone(lambda kind: kind != "MOBILE")),
+    "mobilePhone": ("phoneNumbers", _phone(lambda kind: kind == "MOBILE")),
+    "address": ("address", None),
+    "city": ("company.city", _company("city")),
+    "state": ("company.state", _company("state")),
+    "postalCode": ("company.zip", _company("zip")),
+    "country": ("company.country", _company("country")),
+}
+"""Marketo REST name -> the Mobly column it comes from, with a reader where a plain lookup does not do."""

@@ -1,0 +1,83 @@
+"""Which program links a record matches, by its stream and event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from destination_marketo_programs.model import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.config import ProgramLink
+
+MOST_CACHED_ROUTES: Final = 10_000
+_LONGEST_CACHED_TEXT: Final = 256
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """The links of one stream and event.
+
+    Attributes:
+        event: the record's event as outcomes show it.
+        links: in the order of the configuration, each program once.
+    """
+
+    event: str | None
+    links: tuple[ProgramLink, ...]
+    targets: tuple[Target, ...]
+
+
+class Router:
+    """Finds links through an index by event text, and remembers what it found.
+
+    The cache is bounded: a stream with an endless number of events starts it anew, which costs one search
+    through the index per event.
+    """
+
+    def __init__(self, links: Sequence[ProgramLink]) -> None:
+        self._for_every_event: list[tuple[int, ProgramLink]] = []
+        self._by_event: dict[str, list[tuple[int, ProgramLink]]] = {}
+        for position, link in enumerate(links):
+            event = link.event.strip()
+            group = self._by_event.setdefault(event, []) if event else self._for_every_event
+            group.append((position, link))
+        self._routes: dict[tuple[str, str | None, str | None], Route] = {}
+
+    def route(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
+        """Give the route of a record.
+
+        Args:
+            stream: name of the record's stream.
+            event_id: text without surrounding blanks, None where the record has none.
+            event_name: likewise.
+        """
+        key = (stream, event_id, event_name)
+        found = self._routes.get(key)
+        if found is None:
+            found = self._resolve(stream, event_id, event_name)
+            if len(self._routes) >= MOST_CACHED_ROUTES:
+                self._routes.clear()
+            if len(event_id or "") + len(event_name or "") <= _LONGEST_CACHED_TEXT:
+                self._routes[key] = found
+        return found
+
+    def _resolve(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
+        candidates = dict(self._for_every_event)
+        for event in (event_id, event_name):
+            if event is not None:
+                candidates.update(self._by_event.get(event, ()))
+        by_program: dict[int, ProgramLink] = {}
+        for position in sorted(candidates):
+            link = candidates[position]
+            if not link.stream or link.stream == stream:
+                by_program.setdefault(link.program_id, link)
+        event = event_id if event_id is not None else event_name
+        links = tuple(by_program.values())
+        return Route(
+            event=event,
+            links=links,
+            targets=tuple(Target(link.program_id, link.program_status, event) for link in links),
+        )
