@@ -1,0 +1,63 @@
+"""The whole configuration: raw JSON in, frozen typed settings or a list of problems out; and the spec of it.
+
+Doors: `load_settings`, `connector_spec`, `connection_specification`, `reference_rows`.
+"""
+
+from destination_marketo_programs.config.loading import LoadedSettings, load_settings
+from destination_marketo_programs.config.settings import (
+    BlankValues,
+    CustomMapping,
+    DeliveryMethod,
+    DeliverySettings,
+    DuplicateLeads,
+    FieldMapping,
+    LeadSync,
+    LeadSyncMode,
+    LocalStorage,
+    MarketoObject,
+    MoblyMapping,
+    NoStorage,
+    OnRejected,
+    OutcomeStorage,
+    ProgramLink,
+    QualifierMapping,
+    RecordMapping,
+    S3Storage,
+    Settings,
+    UnmappedQualifier,
+)
+from destination_marketo_programs.config.spec import (
+    ReferenceRow,
+    connection_specification,
+    connector_spec,
+    reference_rows,
+)
+
+__all__ = [
+    "BlankValues",
+    "CustomMapping",
+    "DeliveryMethod",
+    "DeliverySettings",
+    "DuplicateLeads",
+    "FieldMapping",
+    "LeadSync",
+    "LeadSyncMode",
+    "LoadedSettings",
+    "LocalStorage",
+    "MarketoObject",
+    "MoblyMapping",
+    "NoStorage",
+    "OnRejected",
+    "OutcomeStorage",
+    "ProgramLink",
+    "QualifierMapping",
+    "RecordMapping",
+    "ReferenceRow",
+    "S3Storage",
+    "Settings",
+    "UnmappedQualifier",
+    "connection_specification",
+    "connector_spec",
+    "load_settings",
+    "reference_rows",
+]

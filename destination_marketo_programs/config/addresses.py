@@ -1,0 +1,145 @@
+"""Reading what people paste: the address of a Marketo instance, and the id of a program.
+
+Pure text functions. Whatever they refuse, they refuse with a sentence that says what the text is and what to
+paste in its place. What they return is put together from the recognised parts, never the input itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MARKETO_ADDRESS_PATTERN: Final = (
+    r"^(https://[0-9]{3}-[A-Za-z]{3}-[0-9]{3}\.mktorest\.com|http://(localhost|127\.0\.0\.1):[0-9]{1,5})(/rest)?/?$"
+)
+"""For the form, in the subset of regular expressions that Java, JavaScript and Python read alike."""
+
+PROGRAM_ID_PATTERN: Final = r"^\s*([0-9]+|(https?://\S*[#/])?[A-Za-z]{2,4}[0-9]+([A-Za-z]+[0-9]+)+)\s*$"
+"""For the form. It lets ids of lists, folders and campaigns pass, so that `check` can name them."""
+
+_HIGHEST_PORT = 65_535
+_MOST_DIGITS = 18  # fits a 64-bit integer; far above any id that Marketo gives out
+
+_FLAGS = re.ASCII | re.IGNORECASE
+_MUNCHKIN_ID = r"[0-9]{3}-[a-z]{3}-[0-9]{3}"
+_INSTANCE = re.compile(rf"https://({_MUNCHKIN_ID})\.mktorest\.com(?:/rest)?/?", _FLAGS)
+_SANDBOX = re.compile(r"http://(localhost|127\.0\.0\.1):([0-9]{1,5})(?:/rest)?/?", _FLAGS)
+_INSTANCE_ELSEWHERE = re.compile(
+    rf"(?:(https?)://)?({_MUNCHKIN_ID})(?:\.mktorest\.com(?:/(?:rest|identity)(?:/[a-z0-9/._-]*)?)?/?)?", _FLAGS
+)
+_MARKETO_APP = re.compile(r"https?://(?:[a-z0-9-]+\.)*(?:marketo|experience\.adobe)\.com(?:[/#?]\S*)?", _FLAGS)
+
+_URL_TAIL = re.compile(r"([a-z]{2,4})([0-9]+)((?:[a-z]+[0-9]+)+)", _FLAGS)
+_URL = re.compile(r"https?://\S*[#/]([^#/?\s]+)(?:\?\S*)?", _FLAGS)
+
+NO_PROGRAM_KINDS: Final = {"ST": "a static list", "MF": "a folder", "SC": "a smart campaign"}
+"""First letters of the URL of things in Marketo that are no program."""
+
+PROGRAM_KINDS: Final = {
+    "PG": "default program",
+    "ME": "event program",
+    "NP": "engagement program",
+    "EBP": "email program",
+}
+"""First letters of a program's URL. Other letters are accepted too: Marketo does not document a full list."""
+
+_WHERE_ADDRESS = (
+    "In Marketo open Admin > Integration > Web Services, copy the Endpoint under REST API and paste it here."
+)
+_WHERE_PROGRAM = (
+    "Open the program in Marketo and paste its URL, the end of that URL (such as PG1234A1), or the digits in it (1234)."
+)
+
+
+class UnusableTextError(ValueError):
+    """A pasted text that cannot be used.
+
+    Attributes:
+        message: what is wrong, without the text itself.
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
+def parse_domain_url(text: str, *, cloud: bool) -> str:
+    """Return the bare origin of a Marketo instance or of a local sandbox, such as `https://123-ABC-456.mktorest.com`.
+
+    Args:
+        text: the address as pasted, with or without a trailing `/` or `/rest`; spaces around it do not matter.
+        cloud: whether the connector runs on Airbyte Cloud, where no sandbox can be reached.
+
+    Raises:
+        UnusableTextError: for every other address, so that no credential is ever sent there.
+    """
+    text = text.strip(" ")
+    if instance := _INSTANCE.fullmatch(text):
+        return f"https://{instance[1]}.mktorest.com"
+    if sandbox := _SANDBOX.fullmatch(text):
+        host, port = sandbox[1].lower(), int(sandbox[2])
+        if not 1 <= port <= _HIGHEST_PORT:
+            raise UnusableTextError(f"The port of {host} is not between 1 and {_HIGHEST_PORT}.", _WHERE_ADDRESS)
+        if cloud:
+            raise UnusableTextError(f"{host} is a local sandbox, which Airbyte Cloud cannot reach.", _WHERE_ADDRESS)
+        return f"http://{host}:{port}"
+    if near := _INSTANCE_ELSEWHERE.fullmatch(text):
+        raise UnusableTextError(
+            "This names a Marketo instance, but is not its REST address.",
+            f"Use https://{near[2]}.mktorest.com instead.",
+        )
+    if _MARKETO_APP.fullmatch(text):
+        raise UnusableTextError(
+            "This is the address that people open in their browser, not the one of the REST API.", _WHERE_ADDRESS
+        )
+    raise UnusableTextError(
+        "This is no Marketo REST address: it must look like https://123-ABC-456.mktorest.com. "
+        "Credentials are sent to no other address.",
+        _WHERE_ADDRESS,
+    )
+
+
+def parse_program_id(value: object) -> int:
+    """Return the id of a program given as digits, as the tail of its URL, or as the whole URL.
+
+    Args:
+        value: text, or a whole number from a hand-written configuration.
+
+    Raises:
+        UnusableTextError: the text is no program id; kinds of asset that are no program are named.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        text = str(value)
+    elif isinstance(value, str):
+        text = value.strip()
+    else:
+        raise UnusableTextError("This is no program ID.", _WHERE_PROGRAM)
+
+    if url := _URL.fullmatch(text):
+        text = url[1]
+    if re.fullmatch(r"[0-9]+", text):
+        if url:
+            raise UnusableTextError("This URL does not name a program.", _WHERE_PROGRAM)
+        digits = text
+    elif tail := _URL_TAIL.fullmatch(text):
+        kind = NO_PROGRAM_KINDS.get(tail[1].upper())
+        if kind:
+            raise UnusableTextError(
+                f"{_shown(tail[0])} is {kind}, not a program.",
+                "Open the program itself in Marketo and copy the end of its URL: it starts with "
+                "PG, ME, NP or EBP, as in PG1234A1.",
+            )
+        digits = tail[2]
+    else:
+        what = "This URL does not name a program." if url else "This is no program ID."
+        raise UnusableTextError(what, _WHERE_PROGRAM)
+    if len(digits) > _MOST_DIGITS or int(digits) == 0:
+        raise UnusableTextError("This is no program ID: no program has this number.", _WHERE_PROGRAM)
+    return int(digits)
+
+
+def _shown(tail: str) -> str:
+    longest = 40
+    return tail if len(tail) <= longest else f"{tail[:longest]}…"
