@@ -75,8 +75,7 @@ OUTCOMES: dict[Result, Hint] = {
 CATEGORIES: dict[Category, Hint] = {
     Category.NO_PROGRAM_LINK: Hint(
         "No program is linked to this event",
-        "None of the program links names the event of this record, so there is no program to add the lead "
-        "to.",
+        "None of the program links names the event of this record, so there is no program to add the lead to.",
         "If these leads belong in a program, add an entry to program_links with this event's id or name. "
         "Otherwise nothing is wrong.",
     ),
@@ -193,8 +192,7 @@ CODES: dict[str, Hint] = {
     ),
     "1006": Hint(
         "The field does not exist in Marketo",
-        "A mapped field name is unknown in this instance, or is hidden from the API. This affects every "
-        "record alike.",
+        "A mapped field name is unknown in this instance, or is hidden from the API. This affects every record alike.",
         "Use the REST API name of the field in field_mappings (Admin > Field Management > Export Field "
         "Names). Names are case-sensitive.",
     ),
@@ -228,8 +226,7 @@ CODES: dict[str, Hint] = {
     ),
     "1013": Hint(
         "Marketo does not find the program or membership",
-        "The program was deleted or is not visible to the API user, or the person left the program "
-        "meanwhile.",
+        "The program was deleted or is not visible to the API user, or the person left the program meanwhile.",
         "Open the program in Marketo, check the program_id and that the API user's role covers its "
         "workspace, then send the record again.",
     ),
@@ -262,20 +259,16 @@ CODES: dict[str, Hint] = {
         "Company fields cannot be changed with the person",
         "Marketo keeps company data (company name, industry, address of the company) in a record of its "
         "own, shared by all its people.",
-        "Remove the company fields from field_mappings; with the mobly mapping, map them to custom fields "
-        "instead.",
+        "Remove the company fields from field_mappings; with the mobly mapping, map them to custom fields instead.",
     ),
     "1022": Hint("It is in use in Marketo", "Something else in Marketo depends on it.", _SEND_AGAIN),
     "1025": Hint(
         "The program has no such status",
-        'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are two '
-        "different texts.",
+        'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are two different texts.',
         "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
         "copy the status into program_links or qualifier_mappings, and send the records again.",
     ),
-    "1029": Hint(
-        "Marketo's queue is full", "Too many jobs of your company wait for their turn.", _SEND_AGAIN
-    ),
+    "1029": Hint("Marketo's queue is full", "Too many jobs of your company wait for their turn.", _SEND_AGAIN),
     "1036": Hint(
         "The same key came twice in one call",
         "Two records of one batch carry the same key, and Marketo took only one of them.",
@@ -296,12 +289,8 @@ CODES: dict[str, Hint] = {
         "A single call to Marketo may hold 1 MB, and this record alone exceeds it.",
         "Shorten the long texts of this record, or remove them from field_mappings.",
     ),
-    "414": Hint(
-        "The request is too long", "The address of the call exceeds what Marketo takes.", _REPORT_BUG
-    ),
-    "500": Hint(
-        "Marketo had an internal error", "The fault is on Marketo's side and usually passes.", _SEND_AGAIN
-    ),
+    "414": Hint("The request is too long", "The address of the call exceeds what Marketo takes.", _REPORT_BUG),
+    "500": Hint("Marketo had an internal error", "The fault is on Marketo's side and usually passes.", _SEND_AGAIN),
     "501": Hint(
         "Marketo refused this record",
         "Marketo uses this code without explaining it.",
@@ -316,14 +305,12 @@ CODES: dict[str, Hint] = {
     "601": Hint(
         "Marketo did not accept the sign-in",
         "The access token was not valid, even after a new one was fetched.",
-        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the "
-        "record again.",
+        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the record again.",
     ),
     "602": Hint(
         "The sign-in expired",
         "The access token ran out, even after a new one was fetched.",
-        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the "
-        "record again.",
+        "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the record again.",
     ),
     "603": Hint(
         "The connector's user is not allowed to do this",
@@ -353,8 +340,7 @@ CODES: dict[str, Hint] = {
     ),
     "611": Hint(
         "Marketo had a system error",
-        "The fault is on Marketo's side. If it comes back for the same record, a value of that record "
-        "causes it.",
+        "The fault is on Marketo's side. If it comes back for the same record, a value of that record causes it.",
         "Send the record again; if that fails, ask Marketo support with the request id.",
     ),
     "612": Hint("Marketo could not read the call", "The call had the wrong content type.", _REPORT_BUG),
@@ -415,7 +401,7 @@ def explain(category: str | None, code: str | None) -> Hint:
 
     Args:
         category: a `Category`, or None.
-        code: Marketo's code as text, with or without a leading `HTTP `. An unknown code is told by the category.
+        code: Marketo's code as text, with or without a leading `HTTP `; an unknown one is passed over.
     """
     if code is not None:
         by_code = CODES.get(code.removeprefix("HTTP "))
@@ -445,9 +431,7 @@ def markdown_table(kind: str) -> str:
     heading = {"outcome": "Outcome", "category": "Category", "code": "Code"}[kind]
     lines = [f"| {heading} | What it means | What to do |", "|---|---|---|"]
     lines += [
-        f"| `{row.key}` | **{row.hint.title}.** {row.hint.explanation} | {row.hint.fix} |".replace(
-            ">", "&gt;"
-        )
+        f"| `{row.key}` | **{row.hint.title}.** {row.hint.explanation} | {row.hint.fix} |".replace(">", "&gt;")
         for row in hint_rows()
         if row.kind == kind
     ]

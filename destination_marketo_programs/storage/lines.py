@@ -1,0 +1,133 @@
+"""The two kinds of stored line: outcomes, and rejected records that `write` can take again."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.outcomes import Outcome
+
+
+class Kind(StrEnum):
+    """What a file holds; the first part of its name."""
+
+    OUTCOMES = "outcomes"
+    REJECTED = "rejected"
+
+
+class Rejection(msgspec.Struct, gc=False):
+    """The `rejection` object beside `record`. Members mean what they mean in `Outcome`.
+
+    `category` and `code` come first and together, so that a text search for both finds the lines of one kind.
+
+    Attributes:
+        record_key_is_position: present only where true.
+        others: further rejections of the same record, one per program; absent where there is none.
+    """
+
+    category: str | None
+    code: str | None
+    message: str | None
+    hint: str | None
+    program_id: int | None
+    program_status: str | None
+    event: str | None
+    record_key: str
+    retryable: bool
+    request_id: str | None
+    at: str
+    record_key_is_position: bool | UnsetType = UNSET
+    others: list[Rejection] | UnsetType = UNSET
+
+
+class RejectedRecord(msgspec.Struct):
+    """A rejected line, read as far as the report needs it; `data` may be of any JSON type."""
+
+    class Record(msgspec.Struct):
+        """The Airbyte record."""
+
+        stream: str
+        data: msgspec.Raw
+
+    record: Record
+    rejection: Rejection
+
+
+_encoder = msgspec.json.Encoder()
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
+    """Append the outcome as one line. Text that is no Unicode (lone surrogates) gets U+FFFD in its place."""
+    before = len(buffer)
+    try:
+        _encoder.encode_into(outcome, buffer, -1)
+    except UnicodeEncodeError:
+        del buffer[before:]
+        members = {key: _as_unicode(value) for key, value in msgspec.structs.asdict(outcome).items()}
+        _encoder.encode_into(members, buffer, -1)
+    buffer += b"\n"
+
+
+def append_rejected(buffer: bytearray, line: bytes, rejections: Sequence[Outcome]) -> None:
+    """Append the RECORD line with a `rejection` beside `record`; every other byte of its members stays.
+
+    Raises:
+        ValueError: the line is no JSON object, or there is no rejection.
+    """
+    if not rejections:
+        raise ValueError("a rejected record needs at least one rejection")
+    first, *others = (_rejection_of(outcome) for outcome in rejections)
+    if others:
+        first.others = others
+    try:
+        rejection = _encoder.encode(first)
+    except UnicodeEncodeError:
+        rejection = json.dumps(msgspec.to_builtins(first), separators=(",", ":")).encode("ascii")
+    try:
+        members = _members_decoder.decode(line)
+    except msgspec.DecodeError:
+        buffer += _beside_record(line, rejection)
+    else:
+        members.pop("rejection", None)
+        members["rejection"] = msgspec.Raw(rejection)
+        _encoder.encode_into(members, buffer, -1)
+    buffer += b"\n"
+
+
+def _rejection_of(outcome: Outcome) -> Rejection:
+    return Rejection(
+        category=outcome.category,
+        code=outcome.code,
+        message=outcome.message,
+        hint=outcome.hint,
+        program_id=outcome.program_id,
+        program_status=outcome.program_status,
+        event=outcome.event,
+        record_key=outcome.record_key,
+        retryable=outcome.retryable,
+        request_id=outcome.request_id,
+        at=outcome.at,
+        record_key_is_position=True if outcome.record_key_is_position else UNSET,
+    )
+
+
+def _beside_record(line: bytes, rejection: bytes) -> bytes:
+    # JSON as Python's own writer makes it (NaN, lone surrogates) is outside the standard, yet accepted on stdin.
+    members: Any = json.loads(line)
+    if not isinstance(members, dict):
+        raise ValueError("a rejected record must be a JSON object")  # noqa: TRY004 - as for any other bad line
+    members.pop("rejection", None)
+    rest = json.dumps(members, separators=(",", ":")).encode("ascii")
+    return rest[:-1] + (b"," if members else b"") + b'"rejection":' + rejection + b"}"
+
+
+def _as_unicode(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value

@@ -1,0 +1,126 @@
+"""What delivery may ask of a store, how a store fails, and how its files are named."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.outcomes import Outcome
+    from destination_marketo_programs.storage.lines import Kind
+
+
+class StorageError(Exception):
+    """A store or file that cannot be used. The sync ends, and nothing more is acknowledged.
+
+    Attributes:
+        path: where in the configuration, e.g. `outcome_storage.path`; the location itself when reading.
+        message: what is wrong. Never a secret, never person data.
+        fix: what to do about it.
+        transient: whether the same settings may work later (network, server, throttling).
+    """
+
+    def __init__(self, path: str, message: str, fix: str, *, transient: bool = False) -> None:
+        self.path = path
+        self.message = message
+        self.fix = fix
+        self.transient = transient
+        super().__init__(f"{path}: {message} {fix}")
+
+
+class OutcomeStore(Protocol):
+    """Where outcomes and rejected records become durable.
+
+    Used by one thread at a time. `add` and `add_rejected` may write on their own when their bounded buffer is
+    full, but only `commit` promises anything. After the first `StorageError` of `add`, `add_rejected` or
+    `commit`, these raise it again: what was in the buffer is no longer certain.
+    """
+
+    @property
+    def commit_interval_seconds(self) -> float:
+        """How long outcomes may gather before `commit` is worth its cost; 0 = commit whenever you like."""
+
+    @property
+    def location(self) -> str | None:
+        """Where the files are, for people and for `iter_outcomes`; None where nothing is stored."""
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes added since the last `commit` that are not written yet; bounded by the store."""
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one outcome. Rejected ones too, in addition to `add_rejected`."""
+
+    def add_rejected(self, line: bytes, rejections: Sequence[Outcome]) -> None:
+        """Take one rejected record, once, when all its programs have their outcome.
+
+        Args:
+            line: the RECORD message as received, a JSON object without newline.
+            rejections: the record's outcomes that are rejections, at least one.
+        """
+
+    def commit(self) -> None:
+        """Make everything added so far durable. When it returns, it is.
+
+        Raises:
+            StorageError: it is not, and never will be.
+        """
+
+    def probe(self) -> None:
+        """Write, read and delete a probe object.
+
+        Raises:
+            StorageError: one of the three does not work.
+        """
+
+    def close(self) -> None:
+        """Commit what was added, and let go of files and connections. Does not commit after a failure."""
+
+
+class PartNames:
+    """Names of one attempt's files: they sort by time and never collide.
+
+    Args:
+        sync_started_at: aware time.
+        run_id: unique to the attempt.
+    """
+
+    def __init__(self, sync_started_at: datetime, run_id: str) -> None:
+        self._start = sync_started_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        self.run_id = re.sub(r"[^A-Za-z0-9]", "", run_id)
+        if not self.run_id:
+            raise ValueError("run_id needs at least one letter or digit")
+
+    def part(self, kind: Kind, number: int) -> str:
+        """E.g. `outcomes-20261123T100000Z-4f0c9a-00001.jsonl`."""
+        return f"{kind}-{self._start}-{self.run_id}-{number:05d}.jsonl"
+
+    def probe(self) -> str:
+        """A name that no reader takes for a file of outcomes."""
+        return f"probe-{self._start}-{self.run_id}.txt"
+
+
+class NoStore:
+    """Keeps nothing: rejections are settled by being logged."""
+
+    commit_interval_seconds = 0.0
+    location = None
+    pending_bytes = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def add_rejected(self, line: bytes, rejections: Sequence[Outcome]) -> None:
+        """Nothing."""
+
+    def commit(self) -> None:
+        """Nothing."""
+
+    def probe(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
