@@ -73,11 +73,10 @@ def _unknown_key(location: Location, place: Place) -> Finding:
 
 def _tag_of_sibling_with(key: str, location: Location) -> tuple[str, str] | None:
     """Find the other choice of the same block that knows a key, as (choosing key, tag)."""
-    for end in range(len(location) - 1, 0, -1):
-        choices = place_of(location[: end - 1]).choices if end > 1 else {}
-        for tag, block in choices.items():
-            if tag is not None and key in block.model_fields:
-                return _chooser_of(block), tag
+    choices = place_of(location[:-2]).choices  # before the tag and the key
+    for tag, block in choices.items():
+        if tag is not None and key in block.model_fields:
+            return _chooser_of(block), tag
     return None
 
 

@@ -62,7 +62,7 @@ def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
 def _salvage(raw: dict[Any, Any]) -> Draft:
     """Read every part on its own, so that one wrong value does not hide what contradicts elsewhere."""
     return Draft(
-        program_links=_each(ProgramLink, raw.get("program_links")),
+        program_links=_each(ProgramLink, raw.get("program_links")) or (None,),
         qualifier_mappings=_each(QualifierMapping, raw.get("qualifier_mappings")),
         record_mapping=_one(RecordMapping, raw.get("record_mapping") or {"mapping_type": "mobly"}),
         field_mappings=_each(FieldMapping, raw.get("field_mappings")),

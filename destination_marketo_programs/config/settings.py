@@ -167,6 +167,7 @@ class QualifierMapping(_Block):
         title="Program ID",
         description="The program this mapping is for, as in its program link. Leave blank for all of them.",
         examples=["1234", "PG1234A1"],
+        json_schema_extra={"pattern": rf"^\s*$|{PROGRAM_ID_PATTERN}"},
     )
     qualifier: ExactText = Field(
         default="",
@@ -429,7 +430,7 @@ class DeliverySettings(_Block):
         description="This connector's share of the 10 calls that Marketo works on at once. Adobe advises 5 for one "
         "integration.",
     )
-    daily_call_budget: Annotated[WholeNumber, Ge(1)] | None = Field(
+    daily_call_budget: Annotated[int, Ge(1), BeforeValidator(_refuse_flag)] | None = Field(
         default=None,
         title="Daily call budget",
         description="The sync stops, to go on at the next one, once this connector's user has made this many calls "

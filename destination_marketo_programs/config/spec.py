@@ -88,16 +88,15 @@ def connection_specification() -> Schema:
 
 def _for_form(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     """Return one schema without references, unions with null, discriminators and closed objects."""
-    schema = dict(schema)
+    schema = {keyword: value for keyword, value in schema.items() if keyword != "discriminator"}
+    if not isinstance(schema.get("default", ""), str | int):
+        del schema["default"]  # the form shows defaults of single values only
     if reference := schema.pop("$ref", None):
-        inlined = _for_form(_without_docstring(definitions[reference.rpartition("/")[2]]), definitions)
-        return _arranged(inlined | schema)
+        block = _without_docstring(definitions[reference.rpartition("/")[2]])
+        return _arranged(_for_form(block, definitions) | schema)
     for alternative in schema.pop("anyOf", ()):
         if alternative != {"type": "null"}:
             schema = alternative | schema
-    schema.pop("discriminator", None)
-    if isinstance(schema.get("default"), dict | list) or schema.get("default", "") is None:
-        del schema["default"]
     if "items" in schema:
         schema["items"] = _for_form(schema["items"], definitions)
     if "oneOf" in schema:
