@@ -105,8 +105,6 @@ def _expression_reader(text: str, origin: str, search: Callable[[Record], Any]) 
             return search(record)
         except Exception:  # noqa: BLE001 - the interpreter lets TypeError and others through; none may end the sync
             # The interpreter's own message quotes the value that it stumbled over, which may be person data.
-            raise RecordError(
-                Category.INVALID_RECORD, f"{origin} cannot be evaluated on this record."
-            ) from None
+            raise RecordError(Category.INVALID_RECORD, f"{origin} cannot be evaluated on this record.") from None
 
     return read

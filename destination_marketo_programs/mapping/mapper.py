@@ -9,7 +9,7 @@ from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import FieldCatalog
 from destination_marketo_programs.mapping.mobly import lead_view
 from destination_marketo_programs.mapping.person import PersonMapper
-from destination_marketo_programs.mapping.qualifiers import QualifierRules
+from destination_marketo_programs.mapping.qualifiers import QualifierRules, ReadValues
 from destination_marketo_programs.mapping.routing import Route, Router
 from destination_marketo_programs.mapping.texts import encodable, key_text, loggable, scan_count, text_of
 from destination_marketo_programs.model import Mapped, Person, Target, Verdict
@@ -106,7 +106,7 @@ class Mapper:
         targets: list[Target] = []
         verdicts: list[Verdict] = []
         unmapped: dict[str, None] = {}
-        values = self._qualifiers.read(record)
+        values: ReadValues = {}
         for link, default in zip(route.links, route.targets, strict=True):
             try:
                 if link.lead_scan_threshold > 0 and self._scan_count(record) < link.lead_scan_threshold:
@@ -115,14 +115,14 @@ class Mapper:
                 if not self._qualifiers.concern(link.program_id):
                     targets.append(default)
                     continue
-                status = self._qualifiers.status(link.program_id, values)
+                status = self._qualifiers.status(link.program_id, record, values)
             except RecordError as error:
                 verdicts.append(_refused(default, error))
                 continue
             if status is not None:
                 targets.append(Target(link.program_id, status, route.event))
                 continue
-            unmapped.update(dict.fromkeys(self._qualifiers.unmapped(link.program_id, values)))
+            unmapped.update(dict.fromkeys(self._qualifiers.unmapped(link.program_id, record)))
             if link.unmapped_qualifier == "use_program_status":
                 targets.append(default)
             else:
@@ -136,10 +136,10 @@ class Mapper:
 def _event_text(column: Column, record: Record) -> str | None:
     """The record's event id or name without surrounding blanks; None where it has none."""
     value: Any = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
-    text = value if type(value) is str else text_of(value)
-    if not text:
-        return None
-    return encodable(text.strip()) or None
+    if type(value) is str:
+        text = value.strip()
+        return (text if text.isascii() else encodable(text)) or None
+    return text_of(value)
 
 
 def _unlinked(route: Route, record_id: str | None) -> Mapped:
@@ -175,6 +175,4 @@ def _unmapped(link: ProgramLink, event: str | None) -> Verdict:
 
 
 def _refused(target: Target, error: RecordError) -> Verdict:
-    return Verdict(
-        True, error.category, target.program_id, target.program_status, target.event, error.message
-    )
+    return Verdict(True, error.category, target.program_id, target.program_status, target.event, error.message)

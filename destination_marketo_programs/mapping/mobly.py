@@ -5,13 +5,10 @@ Source: `LeadV0Response` of Mobly's REST API v0, with `event_id` and `event_name
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from destination_marketo_programs.mapping.columns import ABSENT, Reader, Record
 from destination_marketo_programs.mapping.texts import container, lead_id
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _STRUCTURED: Final = ("company", "tags", "remoteIds", "phoneNumbers", "activations")
 _OUTER_WINS: Final = ("event_id", "event_name")
@@ -39,7 +36,7 @@ def lead_view(record: Record) -> Record:
         for name in _OUTER_WINS:
             if record.get(name) is not None:
                 view[name] = record[name]
-    if not _FOLDED_NAMES.isdisjoint(view):
+    if "firstName" not in view and not _FOLDED_NAMES.isdisjoint(view):
         view = {**{_FOLDED.get(name, name): value for name, value in view.items()}, **view}
     for name in _STRUCTURED:
         value = view.get(name)
@@ -52,14 +49,14 @@ def lead_view(record: Record) -> Record:
 
 def marketo_lead_id(view: Record) -> int | None:
     """Marketo's id of the lead in `remoteIds`, the first that is one."""
-    for entry in _objects(view.get("remoteIds")):
-        if entry.get("integrationType") == "MARKETO" and (number := lead_id(entry.get("id"))):
-            return number
+    entries = view.get("remoteIds")
+    if isinstance(entries, list):
+        for entry in entries:
+            if isinstance(entry, dict) and entry.get("integrationType") == "MARKETO":
+                number = lead_id(entry.get("id"))
+                if number is not None:
+                    return number
     return None
-
-
-def _objects(value: object) -> Iterable[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else ()
 
 
 def _company(member: str) -> Reader:
@@ -74,30 +71,29 @@ def _company(member: str) -> Reader:
     return read
 
 
-def _phone(wanted: Callable[[object], bool]) -> Reader:
+def _phone(*, mobile: bool) -> Reader:
     """The first number of a kind: what the lead gave before what Mobly found, preferred before others."""
 
     def read(view: Record) -> Any:
         numbers = view.get("phoneNumbers", ABSENT)
         if not isinstance(numbers, dict):
             return None if numbers is None else ABSENT
-        for group in ("leadProvided", "moblyProvided"):
-            fitting = [
-                entry
-                for entry in _objects(numbers.get(group))
-                if wanted(entry.get("type")) and _is_filled(entry.get("number"))
-            ]
-            if fitting:
-                return next((entry for entry in fitting if entry.get("preferred") is True), fitting[0])[
-                    "number"
-                ]
-        return None
+        return _pick(numbers.get("leadProvided"), mobile) or _pick(numbers.get("moblyProvided"), mobile)
 
     return read
 
 
-def _is_filled(number: object) -> bool:
-    return isinstance(number, str) and bool(number.strip())
+def _pick(entries: object, mobile: bool) -> str | None:
+    first: str | None = None
+    if isinstance(entries, list):
+        for entry in entries:
+            if isinstance(entry, dict) and (entry.get("type") == "MOBILE") is mobile:
+                number = entry.get("number")
+                if isinstance(number, str) and number.strip():
+                    if entry.get("preferred") is True:
+                        return number
+                    first = first or number
+    return first
 
 
 DEFAULT_FIELDS: Final[dict[str, tuple[str, Reader | None]]] = {
@@ -105,8 +101,8 @@ DEFAULT_FIELDS: Final[dict[str, tuple[str, Reader | None]]] = {
     "lastName": ("lastName", None),
     "title": ("jobTitle", None),
     "company": ("company.name", _company("name")),
-    "phone": ("phoneNumbers", _phone(lambda kind: kind != "MOBILE")),
-    "mobilePhone": ("phoneNumbers", _phone(lambda kind: kind == "MOBILE")),
+    "phone": ("phoneNumbers", _phone(mobile=False)),
+    "mobilePhone": ("phoneNumbers", _phone(mobile=True)),
     "address": ("address", None),
     "city": ("company.city", _company("city")),
     "state": ("company.state", _company("state")),

@@ -9,9 +9,7 @@ from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader,
 from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import (
     FieldCatalog,
-    FieldRule,
-    collect_fields,
-    field_rule,
+    FieldRules,
     sendable,
 )
 from destination_marketo_programs.mapping.mobly import DEFAULT_FIELDS, marketo_lead_id
@@ -45,13 +43,13 @@ class PersonMapper:
     def __init__(self, settings: Settings, fields: FieldCatalog) -> None:
         sync = settings.lead_sync
         lead_columns: dict[str, Column] = {}
-        member_rules: list[FieldRule] = []
+        member_columns: dict[str, Column] = {}
         for position, mapping in enumerate(settings.field_mappings):
             column = compile_column(mapping.record_field, f"field_mappings[{position}].record_field")
             if mapping.marketo_object == "lead":
                 lead_columns[mapping.marketo_field] = column
             else:
-                member_rules.append(field_rule(column, mapping.marketo_field, fields.member))
+                member_columns[mapping.marketo_field] = column
         defaults = self._default_columns(settings)
         self.dropped_defaults: tuple[str, ...] = tuple(
             name
@@ -69,14 +67,12 @@ class PersonMapper:
         self._clear_blanks = sync.blank_values == "clear"
         self._read_id = self._id_reader(settings, lead_columns.pop(LEAD_ID, None))
         self._email = lead_columns.pop(EMAIL, None)
-        self._lookup = (
-            self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
-        )
+        self._lookup = self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
         self._looks_up_email = sync.lookup_field == EMAIL
-        self._lead_rules = tuple(
-            field_rule(column, name, fields.lead) for name, column in lead_columns.items()
+        self._lead_rules = FieldRules(lead_columns, fields.lead, clear_blanks=self._clear_blanks)
+        self._member_rules = (
+            FieldRules(member_columns, fields.member, clear_blanks=self._clear_blanks) if member_columns else None
         )
-        self._member_rules = tuple(member_rules)
 
     @staticmethod
     def _default_columns(settings: Settings) -> dict[str, Column]:
@@ -86,9 +82,7 @@ class PersonMapper:
                 return {}
             return {EMAIL: compile_column(mapping.email, "record_mapping.email")}
         named = {EMAIL: (EMAIL, None), **DEFAULT_FIELDS}
-        return {
-            name: Column(column, f'Mobly\'s "{column}"', reader) for name, (column, reader) in named.items()
-        }
+        return {name: Column(column, f'Mobly\'s "{column}"', reader) for name, (column, reader) in named.items()}
 
     @staticmethod
     def _id_reader(settings: Settings, mapped: Column | None) -> Reader | None:
@@ -120,17 +114,15 @@ class PersonMapper:
             email = ABSENT if self._email is None else self._read_email(self._email, record, marketo_id)
         if lookup_value is None and marketo_id is None:
             raise RecordError(Category.MISSING_KEY, self._missing_key())
-        fields = collect_fields(self._lead_rules, record, clear_blanks=self._clear_blanks)
-        if not self._looks_up_email and (email is not None or self._clear_blanks) and email is not ABSENT:
+        fields = self._lead_rules.collect(record)
+        if not self._looks_up_email and email is not ABSENT and (email is not None or self._clear_blanks):
             fields[EMAIL] = email
         return Person(
             marketo_id,
             lookup_value,
             None if lookup_value is None else lookup_value.casefold(),
             fields,
-            collect_fields(self._member_rules, record, clear_blanks=self._clear_blanks)
-            if self._member_rules
-            else {},
+            {} if self._member_rules is None else self._member_rules.collect(record),
         )
 
     def _read_email(self, column: Column, record: Record, marketo_id: int | None) -> Any:

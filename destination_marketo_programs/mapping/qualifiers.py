@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from destination_marketo_programs.mapping.columns import Column, Record, compile_column
 from destination_marketo_programs.mapping.texts import container, loggable, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from destination_marketo_programs.config import QualifierMapping
 
 _Statuses = dict[str, tuple[int, str]]
 """Value -> (position in the list of mappings, program status); the earliest position of a value only."""
+
+_Tables = tuple[tuple[Column, tuple[_Statuses, ...]], ...]
+"""Each column that a program's mappings read, with the mappings for all programs and those for this one."""
+
+ReadValues = dict[str, Sequence[str]]
+"""Column -> the texts found there in one record."""
 
 
 class QualifierRules:
@@ -30,6 +37,7 @@ class QualifierRules:
     def __init__(self, mappings: Sequence[QualifierMapping], blank_means: str | None) -> None:
         self._columns: dict[str, Column] = {}
         self._by_program: dict[int | None, dict[str, _Statuses]] = {}
+        self._tables_by_program: dict[int, _Tables] = {}
         for position, mapping in enumerate(mappings):
             name = mapping.qualifier or blank_means
             by_column = self._by_program.setdefault(mapping.program_id, {})
@@ -39,91 +47,82 @@ class QualifierRules:
                 self._columns[name] = compile_column(name, f"qualifier_mappings[{position}].qualifier")
             statuses = by_column.setdefault(name, {})
             statuses.setdefault(mapping.value, (position, mapping.program_status))
+        self._concern_all = None in self._by_program
 
     def concern(self, program_id: int) -> bool:
         """Whether any mapping is meant for the program."""
-        return None in self._by_program or program_id in self._by_program
+        return self._concern_all or program_id in self._by_program
 
-    def status(self, program_id: int, values: QualifierValues) -> str | None:
+    def status(self, program_id: int, record: Record, read: ReadValues) -> str | None:
         """The status of the first mapping that applies to the record, None where none does.
+
+        Args:
+            program_id: program of the link in question.
+            record: the record, as one flat view.
+            read: empty for a new record; shared by the calls for one record, so that each column is read once.
 
         Raises:
             RecordError: a qualifier's JMESPath cannot be evaluated on this record.
         """
         best: tuple[int, str] | None = None
-        for scope in (None, program_id):
-            for column, statuses in self._by_program.get(scope, {}).items():
-                for text in values.texts(column):
+        for column, tables in self._tables(program_id):
+            texts = read.get(column.name)
+            if texts is None:
+                texts = read[column.name] = qualifier_texts(column.read(record))
+            for text in texts:
+                for statuses in tables:
                     found = statuses.get(text)
                     if found is not None and (best is None or found < best):
                         best = found
         return None if best is None else best[1]
 
-    def unmapped(self, program_id: int, values: QualifierValues) -> Iterable[str]:
-        """The record's values in the columns of the program's mappings, for the summary."""
-        for scope in (None, program_id):
-            for column in self._by_program.get(scope, {}):
-                yield from values.shown(column)
+    def unmapped(self, program_id: int, record: Record) -> list[str]:
+        """The record's values in the columns of the program's mappings, as a summary may print them."""
+        return [loggable(text) for column, _ in self._tables(program_id) for text in _shown_texts(column.read(record))]
 
-    def read(self, record: Record) -> QualifierValues:
-        """The record's qualifier values, each column read at most once and only when it is asked for."""
-        return QualifierValues(self._columns, record)
-
-
-class QualifierValues:
-    """One record's qualifier values, read on demand and kept while the record is mapped."""
-
-    __slots__ = ("_columns", "_raw", "_record", "_texts")
-
-    def __init__(self, columns: dict[str, Column], record: Record) -> None:
-        self._columns = columns
-        self._record = record
-        self._raw: dict[str, Any] = {}
-        self._texts: dict[str, tuple[str, ...]] = {}
-
-    def texts(self, column: str) -> tuple[str, ...]:
-        """Every text that the column's value or values may be written as."""
-        texts = self._texts.get(column)
-        if texts is None:
-            raw = self._raw[column] = self._columns[column].read(self._record)
-            texts = self._texts[column] = tuple(qualifier_texts(raw))
-        return texts
-
-    def shown(self, column: str) -> Iterable[str]:
-        """The column's values as a summary may print them."""
-        self.texts(column)
-        return (loggable(text) for text in _shown_texts(self._raw[column]))
+    def _tables(self, program_id: int) -> _Tables:
+        tables = self._tables_by_program.get(program_id)
+        if tables is None:
+            grouped: dict[str, list[_Statuses]] = {}
+            for scope in (None, program_id):
+                for column, statuses in self._by_program.get(scope, {}).items():
+                    grouped.setdefault(column, []).append(statuses)
+            tables = tuple((self._columns[column], tuple(found)) for column, found in grouped.items())
+            self._tables_by_program[program_id] = tables
+        return tables
 
 
-def qualifier_texts(value: object) -> Iterable[str]:
+def qualifier_texts(value: object) -> Sequence[str]:
     """Texts that a mapping's `value` may equal to apply to a record's value.
 
     A list counts by its elements, an object by its `value` member, text that holds a JSON list as itself and
     as that list. A boolean counts as `true` and as `True`, `1.0` as `1` and as `1.0`. Null, empty text and
     anything else give nothing.
     """
+    texts: list[str] = []
     if isinstance(value, list):
         for element in value:
-            yield from _scalar_texts(_unwrapped(element))
-        return
-    yield from _scalar_texts(_unwrapped(value))
+            _add_texts(texts, _unwrapped(element))
+        return texts
+    _add_texts(texts, _unwrapped(value))
     if isinstance(value, str) and isinstance(inner := container(value), list):
-        yield from qualifier_texts(inner)
+        texts.extend(qualifier_texts(inner))
+    return texts
 
 
 def _unwrapped(value: object) -> object:
     return value.get("value") if isinstance(value, dict) else value
 
 
-def _scalar_texts(value: object) -> Iterable[str]:
+def _add_texts(texts: list[str], value: object) -> None:
     text = text_of(value)
     if not text:
         return
-    yield text
+    texts.append(text)
     if isinstance(value, bool):
-        yield str(value)
-    elif isinstance(value, float) and repr(value) != text:
-        yield repr(value)
+        texts.append(str(value))
+    elif isinstance(value, float):
+        texts.append(repr(value))
 
 
 def _shown_texts(value: object) -> Iterable[str]:

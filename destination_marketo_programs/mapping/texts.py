@@ -40,6 +40,8 @@ def encodable(text: str) -> str:
 
 def key_text(value: object) -> str | None:
     """A value as part of a record key; None where it is null, blank or no scalar."""
+    if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
+        return value
     text = text_of(value)
     return encodable(text) if text is not None and text.strip() else None
 
@@ -85,7 +87,7 @@ def container(text: str) -> dict[str, Any] | list[Any] | None:
 
     PyAirbyte's cache hands objects and lists on as JSON text.
     """
-    if text.lstrip()[:1] not in {"{", "["}:
+    if not text.lstrip().startswith(("{", "[")):
         return None
     try:
         value = msgspec.json.decode(text)
