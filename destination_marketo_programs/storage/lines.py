@@ -65,7 +65,7 @@ _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
-    """Append the outcome as one line. Text that is no Unicode (lone surrogates) gets U+FFFD in its place."""
+    """Append the outcome as one line. Lone surrogates, which are no text, become question marks."""
     before = len(buffer)
     try:
         _encoder.encode_into(outcome, buffer, -1)

@@ -88,7 +88,10 @@ def iter_file(file: OutcomeFile) -> Iterator[Outcome]:
 
 
 def iter_rejected(file: OutcomeFile) -> Iterator[RejectedRecord]:
-    """The rejected records of one file; see `iter_outcomes`. Lines that are not standard JSON are passed over."""
+    """The rejected records of one file; see `iter_outcomes`.
+
+    Lines that are not standard JSON, or that lost their `rejection` to someone's editor, are passed over.
+    """
     return _decoded(file, _rejected_decoder)
 
 
@@ -104,11 +107,11 @@ def _decoded(file: OutcomeFile, decoder: msgspec.json.Decoder[_T]) -> Iterator[_
         except msgspec.DecodeError as error:
             if not line.endswith(b"\n"):
                 return
-            if file.kind is Kind.REJECTED and not isinstance(error, msgspec.ValidationError):
+            if file.kind is Kind.REJECTED:
                 continue
             raise StorageError(
                 file.location,
-                f"line {number} is no stored {'outcome' if file.kind is Kind.OUTCOMES else 'rejected record'}.",
+                f"line {number} is no stored outcome.",
                 "Leave this file out, or mend the line.",
             ) from error
 

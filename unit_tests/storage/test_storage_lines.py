@@ -1,0 +1,148 @@
+"""Stored lines: outcomes as the contract shows them, rejected records that can be sent again."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_marketo_programs.outcomes import Outcome
+from destination_marketo_programs.storage.lines import append_outcome, append_rejected
+
+AT = "2026-11-23T10:00:00Z"
+
+
+def rejection(program_id: int | None = 1234, **members: Any) -> Outcome:
+    given_members: dict[str, Any] = {
+        "category": "DUPLICATE_LEADS",
+        "code": "1007",
+        "message": "Multiple leads match",
+        "hint": "Merge them.",
+        "request_id": "a41c#1",
+        "at": AT,
+    }
+    return Outcome("event_leads", "k1", "4711", program_id, "Engaged", "rejected", **(given_members | members))
+
+
+def rejected_line(line: bytes, *rejections: Outcome) -> bytes:
+    buffer = bytearray(b"before\n")
+    append_rejected(buffer, line, rejections or [rejection()])
+    assert buffer.startswith(b"before\n")
+    assert buffer.endswith(b"\n")
+    assert buffer.count(b"\n") == 2
+    return bytes(buffer[len(b"before\n") : -1])
+
+
+def test_an_outcome_is_one_line_with_the_members_in_order() -> None:
+    buffer = bytearray()
+    append_outcome(buffer, Outcome("leads", "a\nb", None, 7, "On List", "created", 40217, "created", at=AT))
+    assert buffer.count(b"\n") == 1
+    members = json.loads(buffer)
+    assert list(members)[:6] == ["stream", "record_key", "event", "program_id", "program_status", "outcome"]
+    assert members["record_key"] == "a\nb"
+    assert members["category"] is None
+
+
+def test_text_that_is_no_unicode_is_stored_all_the_same() -> None:
+    buffer = bytearray()
+    append_outcome(buffer, Outcome("leads", "a\ud800b", None, 7, "On List", "rejected", message="\udfff"))
+    members = json.loads(buffer)
+    assert members["record_key"] == "a?b"
+    assert members["message"] == "?"
+
+
+def test_the_rejection_stands_beside_the_record_and_all_else_stays_as_it_was() -> None:
+    record = b'{"stream":"event_leads","data":{"n" : 1.50, "big":12345678901234567890.10,"u":"\\u00e9\xc3\xa9"}}'
+    line = b'{"type":"RECORD","record":' + record + b', "unknown":{"kept" :true}}'
+    stored = rejected_line(line)
+    assert b'"record":' + record + b"," in stored
+    assert b'"unknown":{"kept" :true}' in stored
+    members = json.loads(stored)
+    assert list(members) == ["type", "record", "unknown", "rejection"]
+    assert members["rejection"] == {
+        "category": "DUPLICATE_LEADS",
+        "code": "1007",
+        "message": "Multiple leads match",
+        "hint": "Merge them.",
+        "program_id": 1234,
+        "program_status": "Engaged",
+        "event": "4711",
+        "record_key": "k1",
+        "retryable": False,
+        "request_id": "a41c#1",
+        "at": AT,
+    }
+
+
+def test_category_and_code_can_be_searched_as_text() -> None:
+    assert b'{"category":"DUPLICATE_LEADS","code":"1007",' in rejected_line(b'{"record":{}}')
+    without_code = rejected_line(b'{"record":{}}', rejection(category="MISSING_KEY", code=None))
+    assert b'{"category":"MISSING_KEY","code":null,' in without_code
+
+
+def test_several_programs_that_rejected_it_are_all_told() -> None:
+    members = json.loads(rejected_line(b'{"record":{}}', rejection(1), rejection(2), rejection(3)))
+    assert members["rejection"]["program_id"] == 1
+    assert [other["program_id"] for other in members["rejection"]["others"]] == [2, 3]
+
+
+def test_a_position_as_key_is_marked() -> None:
+    members = json.loads(rejected_line(b'{"record":{}}', rejection(record_key_is_position=True)))
+    assert members["rejection"]["record_key_is_position"] is True
+
+
+@pytest.mark.parametrize("data", [b'{"x":1}', b'{"x":NaN}'])
+def test_the_rejection_of_an_earlier_run_is_replaced(data: bytes) -> None:
+    once = rejected_line(b'{"type":"RECORD","record":{"stream":"s","data":' + data + b"}}", rejection(1))
+    twice = rejected_line(once, rejection(2))
+    assert twice.count(b'"rejection"') == 1
+    assert json.loads(twice)["rejection"]["program_id"] == 2
+
+
+def test_lines_outside_the_json_standard_are_kept() -> None:
+    line = b'{"type":"RECORD","record":{"data":{"a":NaN,"b":-Infinity,"c":"\\ud800","d":"\xc3\xa9"}}}'
+    members = json.loads(rejected_line(line, rejection(message="\ud800")))
+    assert math.isnan(members["record"]["data"]["a"])
+    assert members["record"]["data"]["b"] == float("-inf")
+    assert members["record"]["data"]["c"] == "\ud800"
+    assert members["record"]["data"]["d"] == "é"
+    assert members["rejection"]["code"] == "1007"
+
+
+@pytest.mark.parametrize("line", [b"[]", b"[NaN]", b"3", b"{"])
+def test_what_is_no_json_object_is_refused(line: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - three parsers, three texts
+        rejected_line(line)
+
+
+def test_a_rejected_record_without_rejection_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        append_rejected(bytearray(), b"{}", [])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), json_values), st.booleans())
+def test_any_record_comes_back_equal(data: dict[str, Any], ascii_only: bool) -> None:
+    message = {"type": "RECORD", "record": {"stream": "s", "data": data, "emitted_at": 1}}
+    line = json.dumps(message, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    stored = json.loads(rejected_line(line))
+    stored.pop("rejection")
+    assert stored == message
+
+
+@given(st.builds(Outcome, st.text(), st.text(), st.none() | st.text(), st.none(), st.text(), st.text()))
+def test_any_outcome_comes_back_equal(outcome: Outcome) -> None:
+    buffer = bytearray()
+    append_outcome(buffer, outcome)
+    assert msgspec.json.decode(buffer, type=Outcome) == outcome
