@@ -29,6 +29,7 @@ _INSTANCE_ELSEWHERE = re.compile(
 )
 _MARKETO_APP = re.compile(r"https?://(?:[a-z0-9-]+\.)*(?:marketo|experience\.adobe)\.com(?:[/#?]\S*)?", _FLAGS)
 
+_ENDPOINT = re.compile(r"https?://[a-z0-9._-]+(?::[0-9]{1,5})?(?:/[a-z0-9._/-]*)?", _FLAGS)
 _URL_TAIL = re.compile(r"([a-z]{2,4})([0-9]+)((?:[a-z]+[0-9]+)+)", _FLAGS)
 _URL = re.compile(r"https?://\S*[#/]([^#/?\s]+)(?:\?\S*)?", _FLAGS)
 
@@ -101,6 +102,21 @@ def parse_domain_url(text: str, *, cloud: bool) -> str:
     )
 
 
+def parse_endpoint(text: str) -> str:
+    """Return the address of an S3-compatible service as it was given, without surrounding spaces.
+
+    Raises:
+        UnusableTextError: it is no http or https address, or credentials stand in it.
+    """
+    text = text.strip(" ")
+    if text and not _ENDPOINT.fullmatch(text):
+        raise UnusableTextError(
+            "This is no address of a storage service.",
+            "It looks like https://minio.example.com:9000. Keys belong in access_key_id and secret_access_key.",
+        )
+    return text
+
+
 def parse_program_id(value: object) -> int:
     """Return the id of a program given as digits, as the tail of its URL, or as the whole URL.
 
@@ -127,7 +143,7 @@ def parse_program_id(value: object) -> int:
         kind = NO_PROGRAM_KINDS.get(tail[1].upper())
         if kind:
             raise UnusableTextError(
-                f"{_shown(tail[0])} is {kind}, not a program.",
+                f"{_shown(tail[0].upper())} is {kind}, not a program.",
                 "Open the program itself in Marketo and copy the end of its URL: it starts with "
                 "PG, ME, NP or EBP, as in PG1234A1.",
             )

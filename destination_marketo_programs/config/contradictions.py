@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.config.places import Finding
+from destination_marketo_programs.config.places import Finding, shown
 from destination_marketo_programs.config.settings import (
     CustomMapping,
     DeliverySettings,
@@ -136,7 +136,7 @@ def _lookup_field(draft: Draft) -> Iterator[Finding]:
         if lookup not in filled:
             yield Finding(
                 location,
-                "No field mapping fills this field, so that nobody could be found by it.",
+                f"No field mapping fills {shown(lookup)}, so that nobody could be found by it.",
                 "Add a field mapping with marketo_object lead and this marketo_field, or use email.",
             )
 
@@ -176,18 +176,17 @@ def _bulk_ruled_out(draft: Draft) -> Iterator[Finding]:
         return
     reasons: list[tuple[str, str, str]] = []
     if sync.mode != "create_or_update":
-        reasons.append(("Bulk import always creates and updates people", "mode", sync.mode))
+        reasons.append(("always creates and updates people", "mode", shown(sync.mode)))
     if sync.lookup_field != "email":
-        reasons.append(("Bulk import finds people by email only", "lookup_field", "another field"))
+        reasons.append(("finds people by email only", "lookup_field", shown(sync.lookup_field)))
     if sync.partition_name:
-        reasons.append(("Bulk import cannot choose a lead partition", "partition_name", "set"))
+        reasons.append(("cannot choose a lead partition", "partition_name", "set"))
     if sync.duplicate_leads != "reject":
-        reasons.append(
-            ("Bulk import cannot choose between people with the same email", "duplicate_leads", sync.duplicate_leads)
-        )
+        choice = shown(sync.duplicate_leads)
+        reasons.append(("cannot choose between people with the same email", "duplicate_leads", choice))
     for why, setting, value in reasons:
         yield Finding(
             ("delivery", "method"),
-            f"{why}, but lead_sync.{setting} is {value}.",
+            f"Bulk import {why}, but lead_sync.{setting} is {value}.",
             f"Set the method to auto or rest, or change lead_sync.{setting}.",
         )

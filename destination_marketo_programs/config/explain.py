@@ -5,14 +5,15 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
+from pydantic.fields import FieldInfo
+
 from destination_marketo_programs.config.places import Finding, Location, Place, place_of
-from destination_marketo_programs.config.settings import DISCRIMINATORS, UNUSABLE_TEXT
+from destination_marketo_programs.config.settings import DISCRIMINATORS, UNUSABLE_TEXT, Fix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import BaseModel
-    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 _WRONG_TYPES = {
@@ -36,9 +37,7 @@ def explain(detail: ErrorDetails) -> Finding:
         case "extra_forbidden":
             return _unknown_key(location, place)
         case "missing":
-            return Finding(location, "This is required, and missing or blank.", _where_to_find(place.field))
-        case "too_short":
-            return Finding(location, "At least one entry is needed.", _where_to_find(place.field))
+            return Finding(location, "This must be filled in.", _how_to_fill(place.field))
         case "literal_error":
             choices = [str(choice) for choice in get_args(place.field.annotation)] if place.field else []
             return _no_such_choice(location, choices, str(detail.get("input", "")))
@@ -51,12 +50,14 @@ def explain(detail: ErrorDetails) -> Finding:
         case _ if kind in _NO_WHOLE_NUMBER:
             return Finding(location, f"This must be a whole number{_range_clause(place.field)}.", "")
         case _:
-            message = _WRONG_TYPES.get(kind, "This value cannot be used.")
-            return Finding(location, message, _where_to_find(place.field))
+            return Finding(location, _WRONG_TYPES.get(kind, "This value cannot be used."), "")
 
 
-def _where_to_find(field: FieldInfo | None) -> str:
-    return (field.description or "") if field else ""
+def _how_to_fill(field: FieldInfo | None) -> str:
+    if field is None:
+        return ""
+    fixes = [rule.text for rule in field.metadata if isinstance(rule, Fix)]
+    return fixes[0] if fixes else field.description or ""
 
 
 def _unknown_key(location: Location, place: Place) -> Finding:
@@ -112,7 +113,8 @@ def _bounds(field: FieldInfo | None) -> tuple[int | None, int | None]:
     low = high = None
     rules = list(field.metadata) if field else []
     for alternative in get_args(field.annotation) if field else ():
-        rules += getattr(alternative, "__metadata__", ())
+        for note in getattr(alternative, "__metadata__", ()):
+            rules += note.metadata if isinstance(note, FieldInfo) else ()
     for rule in rules:
         low = getattr(rule, "ge", low)
         high = getattr(rule, "le", high)

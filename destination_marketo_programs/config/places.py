@@ -18,7 +18,7 @@ Location = tuple[str | int, ...]
 """Keys and list positions from the top, with the tag of a chosen block after its key, as pydantic reports it."""
 
 _ROOT_PATH = "configuration"
-_LONGEST_SHOWN_KEY = 60
+_LONGEST_SHOWN_NAME = 60
 _BEHIND_ALL_FIELDS = 1_000
 
 
@@ -85,7 +85,7 @@ def place_of(location: Location) -> Place:
             block = next((b for b in choices.values() if step in b.model_fields), next(iter(choices.values())))
             names = list(block.model_fields)
             field = block.model_fields.get(step)
-            path += f".{_shown(step)}" if path else _shown(step)
+            path += f".{_key(step)}" if path else _key(step)
             rank.append(names.index(step) if field else _BEHIND_ALL_FIELDS)
             choices = (blocks_in(field.annotation) if field else {}) or {None: block}
     return Place(path or _ROOT_PATH, tuple(rank), field, choices, block)
@@ -97,7 +97,12 @@ def in_form_order(findings: Sequence[Finding]) -> list[Problem]:
     return [Problem(place.path, finding.message, finding.fix) for place, finding in placed]
 
 
-def _shown(key: str) -> str:
-    # A key is the user's text: keep a message on one line and of bearable length.
-    printable = "".join(letter if letter.isprintable() else "?" for letter in key)
-    return printable if len(printable) <= _LONGEST_SHOWN_KEY else f"{printable[:_LONGEST_SHOWN_KEY]}…"
+def shown(name: str) -> str:
+    """Return a name from the configuration as a message quotes it. Never for a value that may be a secret."""
+    return f"`{_key(name)}`"
+
+
+def _key(name: str) -> str:
+    # The user's own text: keep the message on one line and of bearable length.
+    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return printable if len(printable) <= _LONGEST_SHOWN_NAME else f"{printable[:_LONGEST_SHOWN_NAME]}…"

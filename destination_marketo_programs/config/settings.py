@@ -6,10 +6,11 @@ reading is possible (digits in text are a number), and never otherwise.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +27,7 @@ from destination_marketo_programs.config.addresses import (
     PROGRAM_ID_PATTERN,
     UnusableTextError,
     parse_domain_url,
+    parse_endpoint,
     parse_program_id,
 )
 
@@ -72,6 +74,27 @@ def _refuse_flag(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("int_type", "a flag is no number")
     return value
+
+
+def _refuse_none(links: tuple[Any, ...]) -> tuple[Any, ...]:
+    # A constraint on the length would also complain about a list whose only link is wrong.
+    if not links:
+        raise PydanticCustomError("missing", "no entry")
+    return links
+
+
+def _read_endpoint(text: str) -> str:
+    try:
+        return parse_endpoint(text)
+    except UnusableTextError as error:
+        raise _refused(error) from None
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What to do about a setting that is missing, where its description does not say it."""
+
+    text: str
 
 
 DomainUrl = Annotated[str, BeforeValidator(_read_domain_url)]
@@ -354,7 +377,7 @@ class S3Storage(_Block):
     )
     s3_bucket_name: StrippedText = Field(
         title="Bucket name",
-        description="Name of the bucket.",
+        description="The bucket that takes the files, named as in the list of buckets in the S3 console.",
         examples=["marketo-outcomes"],
     )
     s3_bucket_region: StrippedText = Field(
@@ -392,7 +415,7 @@ class S3Storage(_Block):
         description="A role to take on for writing to the bucket, if your organisation works with roles.",
         examples=["arn:aws:iam::123456789012:role/marketo-outcomes"],
     )
-    s3_endpoint: StrippedText = Field(
+    s3_endpoint: Annotated[StrippedText, AfterValidator(_read_endpoint)] = Field(
         default="",
         title="Endpoint",
         description="Only for a service other than Amazon's: its address. Leave blank for Amazon S3.",
@@ -430,7 +453,7 @@ class DeliverySettings(_Block):
         description="This connector's share of the 10 calls that Marketo works on at once. Adobe advises 5 for one "
         "integration.",
     )
-    daily_call_budget: Annotated[int, Ge(1), BeforeValidator(_refuse_flag)] | None = Field(
+    daily_call_budget: Annotated[int, Field(ge=1), BeforeValidator(_refuse_flag)] | None = Field(
         default=None,
         title="Daily call budget",
         description="The sync stops, to go on at the next one, once this connector's user has made this many calls "
@@ -459,6 +482,9 @@ class DeliverySettings(_Block):
     )
 
 
+_ADD_LINK = "Add at least one link: an event, the ID of its program, and the status people get there."
+
+
 class Settings(_Block):
     """Everything the connector is told. Nothing downstream reads the raw configuration."""
 
@@ -466,7 +492,7 @@ class Settings(_Block):
 
     domain_url: DomainUrl = Field(
         title="Domain URL",
-        description="The Endpoint under REST API in Marketo's Admin > Integration > Web Services.",
+        description="In Marketo open Admin > Integration > Web Services and copy the Endpoint under REST API.",
         examples=["https://123-ABC-456.mktorest.com"],
         json_schema_extra={
             "pattern": MARKETO_ADDRESS_PATTERN,
@@ -477,22 +503,21 @@ class Settings(_Block):
     client_id: Secret = Field(
         repr=False,
         title="Client ID",
-        description="In Marketo's Admin > Integration > LaunchPoint, find the custom service made for Airbyte and "
-        "click View Details.",
+        description="You find it in Marketo under Admin > Integration > LaunchPoint: View Details of the custom "
+        "service that was made for Airbyte.",
         json_schema_extra={"airbyte_secret": True, "group": "connection"},
     )
     client_secret: Secret = Field(
         repr=False,
         title="Client secret",
-        description="In Marketo's Admin > Integration > LaunchPoint, next to the client ID (View Details).",
+        description="You find it beside the client ID, in Marketo under Admin > Integration > LaunchPoint.",
         json_schema_extra={"airbyte_secret": True, "group": "connection"},
     )
-    program_links: tuple[ProgramLink, ...] = Field(
-        min_length=1,
+    program_links: Annotated[tuple[ProgramLink, ...], AfterValidator(_refuse_none), Fix(_ADD_LINK)] = Field(
         title="Program links",
         description="Which records become members of which program, and with which status. A record goes to the "
         "program of every link that matches it; where two of them name one program, the earlier link counts.",
-        json_schema_extra={"group": "programs"},
+        json_schema_extra={"group": "programs", "minItems": 1},
     )
     qualifier_mappings: tuple[QualifierMapping, ...] = Field(
         default=(),

@@ -1,0 +1,456 @@
+"""Reading the configuration: what is accepted, what it becomes, and what can never happen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from destination_marketo_programs.config import (
+    CustomMapping,
+    LocalStorage,
+    MoblyMapping,
+    NoStorage,
+    S3Storage,
+    Settings,
+    load_settings,
+)
+from destination_marketo_programs.config.addresses import (
+    NO_PROGRAM_KINDS,
+    PROGRAM_KINDS,
+    UnusableTextError,
+    parse_domain_url,
+    parse_program_id,
+)
+
+LINK: dict[str, Any] = {"event": "4711", "program_id": "PG1234A1", "program_status": "Registered"}
+VALID: dict[str, Any] = {
+    "domain_url": "https://123-ABC-456.mktorest.com",
+    "client_id": "0f3c-client",
+    "client_secret": "hJ8k-secret",
+    "program_links": [LINK],
+}
+
+
+def loaded(**changes: Any) -> Settings:
+    outcome = load_settings(VALID | changes, cloud=False)
+    assert outcome.problems == []
+    assert outcome.settings is not None
+    return outcome.settings
+
+
+def paths(**changes: Any) -> list[str]:
+    return [problem.path for problem in load_settings(VALID | changes, cloud=False).problems]
+
+
+# --- defaults and readings ----------------------------------------------------------------------------------
+
+
+def test_the_required_keys_are_enough_and_the_rest_has_the_documented_defaults() -> None:
+    assert loaded().model_dump() == {
+        "domain_url": "https://123-ABC-456.mktorest.com",
+        "client_id": "0f3c-client",
+        "client_secret": "hJ8k-secret",
+        "program_links": (
+            {
+                "event": "4711",
+                "program_id": 1234,
+                "program_status": "Registered",
+                "stream": "",
+                "lead_scan_threshold": 0,
+                "unmapped_qualifier": "use_program_status",
+            },
+        ),
+        "qualifier_mappings": (),
+        "record_mapping": {"mapping_type": "mobly"},
+        "field_mappings": (),
+        "lead_sync": {
+            "mode": "create_or_update",
+            "lookup_field": "email",
+            "partition_name": "",
+            "blank_values": "keep",
+            "duplicate_leads": "reject",
+        },
+        "outcome_storage": {"storage_type": "None"},
+        "delivery": {
+            "method": "auto",
+            "calls_per_20_seconds": 50,
+            "concurrent_calls": 5,
+            "daily_call_budget": None,
+            "max_batch_age_seconds": 60,
+            "on_rejected": "continue",
+            "dry_run": False,
+        },
+    }
+
+
+@pytest.mark.parametrize("key", ["client_id", "client_secret", "domain_url", "program_links"])
+def test_each_required_key_is_missed(key: str) -> None:
+    assert paths(**{key: None}) == [key]
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "], ids=repr)
+def test_an_optional_key_left_blank_has_its_default(blank: str | None) -> None:
+    settings = loaded(
+        program_links=[LINK | dict.fromkeys(["event", "stream", "lead_scan_threshold", "unmapped_qualifier"], blank)],
+        qualifier_mappings=[{"program_id": blank, "qualifier": blank, "value": "Yes", "program_status": "Engaged"}],
+        record_mapping=blank,
+        field_mappings=blank,
+        lead_sync={"lookup_field": blank, "partition_name": blank, "mode": blank},
+        outcome_storage=blank,
+        delivery={"daily_call_budget": blank, "dry_run": blank, "method": blank},
+    )
+
+    assert settings.program_links[0].event == ""
+    assert settings.program_links[0].lead_scan_threshold == 0
+    assert settings.qualifier_mappings[0].program_id is None
+    assert settings.record_mapping == MoblyMapping()
+    assert settings.lead_sync.lookup_field == "email"
+    assert settings.outcome_storage == NoStorage()
+    assert settings.delivery.daily_call_budget is None
+
+
+def test_a_blank_custom_column_has_its_default() -> None:
+    mapping = loaded(record_mapping={"mapping_type": "custom", "email": "", "event": None}).record_mapping
+
+    assert mapping == CustomMapping(email="email", event="event_id")
+
+
+def test_event_and_stream_lose_surrounding_spaces_and_exact_texts_keep_them() -> None:
+    settings = loaded(
+        program_links=[LINK | {"event": " Spring Summit ", "stream": " leads\n", "program_status": " Registered "}],
+        qualifier_mappings=[{"value": " Yes ", "program_status": "Engaged "}],
+    )
+
+    assert settings.program_links[0].event == "Spring Summit"
+    assert settings.program_links[0].stream == "leads"
+    assert settings.program_links[0].program_status == " Registered "
+    assert settings.qualifier_mappings[0].value == " Yes "
+    assert settings.qualifier_mappings[0].program_status == "Engaged "
+
+
+def test_numbers_may_be_text_and_texts_may_be_numbers() -> None:
+    settings = loaded(
+        program_links=[LINK | {"event": 4711, "program_id": 1234, "lead_scan_threshold": "3"}],
+        qualifier_mappings=[{"value": 1, "program_status": "Engaged"}],
+        delivery={"daily_call_budget": "40000"},
+    )
+
+    assert settings.program_links[0].event == "4711"
+    assert settings.program_links[0].lead_scan_threshold == 3
+    assert settings.qualifier_mappings[0].value == "1"
+    assert settings.delivery.daily_call_budget == 40_000
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "lowest", "highest"),
+    [
+        ("delivery", "calls_per_20_seconds", 1, 100),
+        ("delivery", "concurrent_calls", 1, 10),
+        ("delivery", "daily_call_budget", 1, None),
+        ("delivery", "max_batch_age_seconds", 1, 900),
+    ],
+)
+def test_numbers_stay_in_range(block: str, key: str, lowest: int, highest: int | None) -> None:
+    assert getattr(getattr(loaded(**{block: {key: lowest}}), block), key) == lowest
+    assert paths(**{block: {key: lowest - 1}}) == [f"{block}.{key}"]
+    if highest is not None:
+        assert getattr(getattr(loaded(**{block: {key: highest}}), block), key) == highest
+        assert paths(**{block: {key: highest + 1}}) == [f"{block}.{key}"]
+
+
+def test_each_kind_of_storage_is_read() -> None:
+    s3 = {"storage_type": "S3", "s3_bucket_name": "b", "s3_bucket_region": "eu-central-1", "bucket_path": "p"}
+
+    assert loaded(outcome_storage={"storage_type": "Local"}).outcome_storage == LocalStorage(path="/local/marketo")
+    assert loaded(outcome_storage=s3).outcome_storage == S3Storage(
+        s3_bucket_name="b", s3_bucket_region="eu-central-1", bucket_path="p"
+    )
+
+
+def test_an_endpoint_stands_in_for_a_region() -> None:
+    storage = {"storage_type": "S3", "s3_bucket_name": "b", "s3_endpoint": "http://127.0.0.1:9000"}
+
+    assert loaded(outcome_storage=storage).outcome_storage == S3Storage(
+        s3_bucket_name="b", s3_endpoint="http://127.0.0.1:9000"
+    )
+
+
+def test_settings_are_frozen() -> None:
+    settings = loaded()
+
+    with pytest.raises(ValidationError):
+        settings.delivery.dry_run = True
+
+
+# --- contradictions -----------------------------------------------------------------------------------------
+
+
+def test_contradictions_leave_the_settings_so_that_other_checks_go_on() -> None:
+    outcome = load_settings(VALID | {"program_links": [LINK, LINK]}, cloud=False)
+
+    assert outcome.settings is not None
+    assert [problem.path for problem in outcome.problems] == ["program_links[1]"]
+
+
+@pytest.mark.parametrize("change", [{"event": "4712"}, {"stream": "other"}, {"program_id": "99"}], ids=str)
+def test_links_that_differ_in_event_stream_or_program_are_no_duplicates(change: dict[str, str]) -> None:
+    assert paths(program_links=[LINK, LINK | change]) == []
+
+
+def test_one_program_written_in_two_ways_is_a_duplicate() -> None:
+    assert paths(program_links=[LINK, LINK | {"program_id": 1234, "event": " 4711"}]) == ["program_links[1]"]
+
+
+def test_one_marketo_field_of_two_objects_may_be_mapped() -> None:
+    mapping = {"record_field": "a", "marketo_field": "note"}
+
+    assert paths(field_mappings=[mapping, mapping | {"marketo_object": "program_member"}]) == []
+
+
+def test_a_lookup_field_is_filled_by_a_mapping_of_the_person_only() -> None:
+    mapping = {"record_field": "a", "marketo_field": "employeeId"}
+    sync = {"lookup_field": "employeeId"}
+
+    assert paths(lead_sync=sync, field_mappings=[mapping]) == []
+    assert paths(lead_sync=sync, field_mappings=[mapping | {"marketo_object": "program_member"}]) == [
+        "lead_sync.lookup_field"
+    ]
+
+
+@pytest.mark.parametrize("method", ["auto", "rest"])
+def test_only_bulk_is_limited_by_how_people_are_found(method: str) -> None:
+    sync = {"mode": "match_only", "partition_name": "EMEA", "duplicate_leads": "most_recently_updated"}
+
+    assert paths(delivery={"method": method}, lead_sync=sync) == []
+
+
+def test_bulk_goes_with_everything_it_can_do() -> None:
+    assert paths(delivery={"method": "bulk"}, lead_sync={"blank_values": "clear"}) == []
+
+
+# --- secrets ------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_listed_and_never_shown() -> None:
+    storage = {
+        "storage_type": "S3",
+        "s3_bucket_name": "b",
+        "s3_bucket_region": "eu-central-1",
+        "access_key_id": "AKIA-one",
+        "secret_access_key": " wJalr-two ",
+    }
+    settings = loaded(outcome_storage=storage)
+
+    assert settings.secrets() == ("0f3c-client", "hJ8k-secret", "AKIA-one", "wJalr-two")
+    for secret in settings.secrets():
+        assert secret not in repr(settings)
+        assert secret not in str(settings)
+
+
+def test_blank_secrets_are_not_listed() -> None:
+    storage = {"storage_type": "S3", "s3_bucket_name": "b", "s3_bucket_region": "eu-central-1"}
+
+    assert loaded(outcome_storage=storage).secrets() == ("0f3c-client", "hJ8k-secret")
+
+
+# --- domain_url ---------------------------------------------------------------------------------------------
+
+INSTANCE = "https://123-ABC-456.mktorest.com"
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/rest", "/rest/"])
+@pytest.mark.parametrize("origin", [INSTANCE, "http://localhost:8700", "http://127.0.0.1:1"])
+def test_domain_url_becomes_the_bare_origin(origin: str, suffix: str) -> None:
+    assert parse_domain_url(origin + suffix, cloud=False) == origin
+
+
+def test_domain_url_keeps_the_case_of_the_munchkin_id_and_no_other() -> None:
+    assert parse_domain_url(" HTTPS://123-aBc-456.MktoRest.COM/Rest ", cloud=False) == (
+        "https://123-aBc-456.mktorest.com"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://evil.example",
+        "https://123-ABC-456.mktorest.com@evil.example",
+        "https://123-ABC-456.mktorest.com:secret@evil.example/rest",
+        "https://evil.example@123-ABC-456.mktorest.com",
+        "https://123-ABC-456.mktorest.com.evil.example",
+        "https://123-ABC-456.mktorest.com/rest\n",
+        "https://123-ABC-456.mktorest.com\n.evil.example",
+        "https://evil.example/\nhttps://123-ABC-456.mktorest.com",
+        "https://123-ABC-456.mktorest.com\\@evil.example",
+        "https://123-ABC-456.mktorest.com#@evil.example",
+        "https://123-ABC-456.mktorest.com?rest",
+        "https://123-ABC-456.mktorest.com:8443",
+        "https://123-ABC-456.mktorest.com//rest",
+        "https://123-ABC-456.mktorest.com/rest/v1",
+        "https://123-ABC-456mktorest.com",
+        "https://123-ABC-456xmktorest.com",
+        "https://1234-ABC-456.mktorest.com",
+        "https://12३-ABC-456.mktorest.com",
+        "https://123-ABC-456.mktore\N{LATIN SMALL LETTER LONG S}t.com",
+        "http://123-ABC-456.mktorest.com",
+        "https://localhost:8700",
+        "http://localhost",
+        "http://localhost:0",
+        "http://localhost:65536",
+        "http://localhost:8700@evil.example",
+        "http://localhost.evil.example:8700",
+        "http://127.0.0.1.evil.example:8700",
+        "http://127.0.0.2:8700",
+        "http://0.0.0.0:8700",
+        "http://[::1]:8700",
+    ],
+)
+def test_every_other_address_is_refused(text: str) -> None:
+    with pytest.raises(UnusableTextError) as refusal:
+        parse_domain_url(text, cloud=False)
+    assert "evil" not in refusal.value.message + refusal.value.fix
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8700", "http://127.0.0.1:8700/rest/"])
+def test_no_sandbox_on_airbyte_cloud(origin: str) -> None:
+    with pytest.raises(UnusableTextError):
+        parse_domain_url(origin, cloud=True)
+
+
+PIECES = st.sampled_from(
+    [
+        *("https://", "http://", "123-ABC-456", ".mktorest.com", "localhost", "127.0.0.1", ":8700", "/", "rest"),
+        *("@", "#", "?", "\n", " ", "\t", "\\", ".", "evil.example", "%00", "\x00", "ſ", "identity", ":"),
+    ]
+)
+
+
+@given(st.one_of(st.lists(PIECES, max_size=9).map("".join), st.text()))
+def test_no_text_leads_to_a_foreign_host(text: str) -> None:
+    try:
+        origin = parse_domain_url(text, cloud=False)
+    except UnusableTextError:
+        return
+    scheme, _, host = origin.partition("://")
+    name, _, port = host.partition(":")
+    if scheme == "https":
+        assert port == ""
+        assert name == "123-ABC-456.mktorest.com"
+    else:
+        assert scheme == "http"
+        assert name in {"localhost", "127.0.0.1"}
+        assert 1 <= int(port) <= 65_535
+
+
+# --- program ids --------------------------------------------------------------------------------------------
+
+APP = st.sampled_from(
+    [
+        "https://app-sj01.marketo.com/#",
+        "http://localhost:8700/#",
+        "https://engage-ab.marketo.com/?munchkinId=123-ABC-456#/classic/",
+        "https://experience.adobe.com/#/@acme/so:123-ABC-456/marketo-engage/classic/",
+    ]
+)
+IDS = st.integers(min_value=1, max_value=10**18 - 1)
+LETTERS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=3)
+TAIL_ENDS = st.from_regex(r"[A-Z][0-9]{1,2}([A-Z]{2}[0-9]{1,4})?", fullmatch=True)
+
+
+@given(IDS, st.one_of(st.sampled_from(sorted(PROGRAM_KINDS)), LETTERS), TAIL_ENDS, APP, st.booleans())
+def test_every_spelling_of_a_program_gives_its_number(number: int, kind: str, end: str, app: str, lower: bool) -> None:
+    tail = f"{kind}{number}{end}"
+    if lower:
+        tail = tail.lower()
+    spellings: list[Any] = [number, str(number), f" {number} "]
+    if kind not in NO_PROGRAM_KINDS:
+        spellings += [tail, f"{app}{tail}", f" {app}{tail}\n"]
+
+    assert {parse_program_id(spelling) for spelling in spellings} == {number}
+
+
+@given(IDS, st.sampled_from(sorted(NO_PROGRAM_KINDS.items())), TAIL_ENDS, st.one_of(st.just(""), APP))
+def test_what_is_no_program_is_refused_by_name(number: int, kind: tuple[str, str], end: str, app: str) -> None:
+    prefix, name = kind
+    with pytest.raises(UnusableTextError, match=name):
+        parse_program_id(f"{app}{prefix}{number}{end}")
+
+
+@given(st.one_of(st.text(), st.text("#/PGSTA1:.hps"), st.none(), st.floats(), st.booleans(), st.integers()))
+def test_a_program_id_is_a_positive_number_or_refused(value: Any) -> None:
+    try:
+        number = parse_program_id(value)
+    except UnusableTextError:
+        return
+    assert 0 < number < 10**18
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "PG", "PG1234", "1234A1", "12 34", "-5", "+5", "0", "00", "1.5", "1_000", "١٢٣", -1, 1.0),
+        *("9" * 19, "9" * 5000, "https://app-sj01.marketo.com/", "https://app-sj01.marketo.com/#1234"),
+        "https://app-sj01.marketo.com/#PG1234",
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_names_no_program_is_refused(value: Any) -> None:
+    with pytest.raises(UnusableTextError):
+        parse_program_id(value)
+
+
+# --- anything at all ----------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+CANARY = "canary-7f3a91"
+KEYS = st.sampled_from(
+    ["mapping_type", "storage_type", "mode", "method", "event", "program_id", "value", "s3_bucket_name", "x", "path"]
+)
+BLOCKS = st.dictionaries(KEYS, JSON | st.just(CANARY) | st.just("S3") | st.just("custom"), max_size=4)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*Settings.model_fields, "unknown"]),
+        JSON | BLOCKS | st.lists(BLOCKS, max_size=3) | st.just(CANARY),
+    )
+)
+def test_whatever_json_is_given_gets_settings_or_plain_problems(raw: dict[str, Any]) -> None:
+    outcome = load_settings(raw, cloud=False)
+
+    assert outcome.settings is not None or outcome.problems
+    for problem in outcome.problems:
+        text = str(problem)
+        assert problem.path
+        assert problem.message.endswith(".")
+        assert CANARY not in text
+        assert not any(word in text for word in ("pydantic", "Input", "input_", "validation", "union", "literal"))
+
+
+def test_a_key_in_a_message_stays_short_and_on_one_line() -> None:
+    (problem,) = load_settings(VALID | {"a\nb" + "c" * 500: 1}, cloud=False).problems
+
+    assert problem.path.startswith("a?bccc")
+    assert len(problem.path) < 80
+
+
+def test_importing_the_configuration_loads_neither_the_cdk_nor_a_client() -> None:
+    code = (
+        "import json, sys, destination_marketo_programs.config\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert not {"airbyte_cdk", "requests", "boto3", "jinja2", "aiohttp"} & set(json.loads(run.stdout))
