@@ -1,0 +1,356 @@
+"""A stand-in for Mobly's REST API v0 over real HTTP: events, event leads, leads and tag groups, read-only.
+
+As the official description has it: `x-api-key`, lists of at most 50 by zero-based page index, and one token
+bucket per key (bursts of 20, refilled with 1 per second, 429 with `Retry-After`).
+Source: https://core-api.getmobly.com/api/v0 (OpenAPI of v0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import copy
+import math
+import signal
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from aiohttp import web
+
+from destination_marketo_programs.demo import leads as sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+Json = dict[str, Any]
+
+API_KEY: Final = "fake-mobly-key"
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 50
+_BESIDE_THE_LEAD: Final = ("event_id", "event_name", "registered", "checkedIn")
+_STARTS_WITHIN_SECONDS: Final = 10.0
+
+
+class Call(NamedTuple):
+    """One request as it was answered; `at` is in seconds of the monotonic clock."""
+
+    at: float
+    path: str
+    query: dict[str, str]
+    status: int
+
+
+class TokenBucket:
+    """Mobly's limit: `burst` calls at once, `per_second` more each second."""
+
+    def __init__(self, burst: int, per_second: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._now = now
+        self._tokens = float(burst)
+        self._filled_at = now()
+
+    def seconds_to_wait(self) -> float:
+        """Take a token and return 0.0, or return how long it takes until there is one, taking none."""
+        now = self._now()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / self._per_second
+        self._tokens -= 1
+        return 0.0
+
+
+class Organisation:
+    """What one Mobly customer has stored. Every method may be called from any thread."""
+
+    def __init__(self, events: Iterable[Json] = (), tag_groups: Iterable[Json] = ()) -> None:
+        self._lock = threading.Lock()
+        self._events = {event["id"]: copy.deepcopy(event) for event in events}
+        self._tag_groups = [copy.deepcopy(group) for group in tag_groups]
+        self._leads: dict[str, Json] = {}
+        self._event_leads: dict[int, dict[str, Json]] = {number: {} for number in self._events}
+
+    @classmethod
+    def with_sample_leads(cls, count: int, marketo_ids: Sequence[int] = ()) -> Self:
+        """The demo's events, qualifiers and `count` captures (see `leads.generate`)."""
+        organisation = cls(sample.EVENTS, sample.TAG_GROUPS)
+        for record in sample.generate(count, marketo_ids=marketo_ids):
+            organisation.add(record)
+        return organisation
+
+    def add(self, record: Json) -> None:
+        """Store a lead with `event_id`, `registered` and `checkedIn` beside its fields, as `generate` has it."""
+        lead = {name: value for name, value in record.items() if name not in _BESIDE_THE_LEAD}
+        association = {
+            "leadId": record["id"],
+            "registered": record["registered"],
+            "checkedIn": record["checkedIn"],
+        }
+        with self._lock:
+            self._leads.setdefault(record["id"], copy.deepcopy(lead))
+            self._event_leads[record["event_id"]][record["id"]] = association
+
+    def scan_badge(self, event_id: int, email: str, **fields: Any) -> str:
+        """What the app does when a badge is scanned at an event.
+
+        A person already captured at the event is scanned once more; anyone else becomes a new lead.
+
+        Args:
+            event_id: one of the organisation's events.
+            email: read from the badge.
+            fields: further members of `LeadV0Response`, such as `firstName`.
+
+        Returns:
+            The lead's id.
+        """
+        with self._lock:
+            here = self._event_leads[event_id]
+            for lead_id in here:
+                lead = self._leads[lead_id]
+                if (lead["email"] or "").lower() == email.lower():
+                    lead["numberOfScans"] += 1
+                    here[lead_id]["checkedIn"] = True
+                    return lead_id
+            lead = _blank_lead() | {"email": email} | copy.deepcopy(fields)
+            self._leads[lead["id"]] = lead
+            here[lead["id"]] = {"leadId": lead["id"], "registered": False, "checkedIn": True}
+            return str(lead["id"])
+
+    def pick_tag(self, lead_id: str, group: str, value: str) -> None:
+        """Answer a qualifier for a lead: pick the option `value` of the tag group named `group`."""
+        with self._lock:
+            options = next(one for one in self._tag_groups if one["name"] == group)["tagOptions"]
+            option = next(one for one in options if one["value"] == value)
+            self._leads[lead_id]["tags"].append({"tagOptionId": option["id"], "value": option["value"]})
+
+    def events(self) -> list[Json]:
+        """All events."""
+        with self._lock:
+            return copy.deepcopy(list(self._events.values()))
+
+    def tag_groups(self) -> list[Json]:
+        """All qualifiers."""
+        with self._lock:
+            return copy.deepcopy(self._tag_groups)
+
+    def leads(self) -> list[Json]:
+        """All leads, in the order they were captured."""
+        with self._lock:
+            return copy.deepcopy(list(self._leads.values()))
+
+    def lead(self, lead_id: str) -> Json | None:
+        """One lead."""
+        with self._lock:
+            return copy.deepcopy(self._leads.get(lead_id))
+
+    def event_leads(self, event_id: int) -> list[Json] | None:
+        """Who was at an event; None where there is no such event."""
+        with self._lock:
+            here = self._event_leads.get(event_id)
+            return None if here is None else copy.deepcopy(list(here.values()))
+
+
+def _blank_lead() -> Json:
+    return {
+        "id": str(uuid.uuid4()),
+        "createdAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "isEnriched": False,
+        "firstName": None,
+        "lastName": None,
+        "email": None,
+        "description": None,
+        "jobTitle": None,
+        "address": None,
+        "phoneNumbers": {"leadProvided": [], "moblyProvided": []},
+        "company": {},
+        "numberOfScans": 1,
+        "lastScannedBy": None,
+        "activations": [],
+        "tags": [],
+        "leadActivityEvents": [],
+        "remoteIds": [],
+    }
+
+
+class _Refusal(Exception):  # noqa: N818 - an answer to the client, no failure of this program
+    def __init__(self, status: int, error: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.headers = headers or {}
+
+
+class FakeMobly:
+    """The API on 127.0.0.1, in a thread of its own; a context manager that starts and stops it.
+
+    Args:
+        organisation: what it serves; may change while it runs.
+        api_key: the only key it accepts; anything else gets 401.
+        burst: calls at once.
+        per_second: calls per second after that.
+        port: 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        organisation: Organisation,
+        *,
+        api_key: str = API_KEY,
+        burst: int = 20,
+        per_second: float = 1.0,
+        port: int = 0,
+    ) -> None:
+        self.organisation = organisation
+        self.api_key = api_key
+        self.calls: list[Call] = []
+        self._bucket = TokenBucket(burst, per_second)
+        self._port = port
+        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="fake-mobly", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Base address, as Mobly's `https://core-api.getmobly.com/api/v0`."""
+        return f"http://127.0.0.1:{self._port}/api/v0"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._started.wait(_STARTS_WITHIN_SECONDS):
+            raise TimeoutError("the fake Mobly API did not start")
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stop = self._stop
+        if stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(stop.set)
+        self._thread.join(_STARTS_WITHIN_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        except OSError as error:  # the port is taken: told to whoever waits in __enter__
+            self._failure = error
+            self._started.set()
+        finally:
+            self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        application = web.Application(middlewares=[self._answer])
+        application.add_routes(
+            [
+                web.get("/api/v0/events", self._list_events),
+                web.get("/api/v0/events/{event}", self._get_event),
+                web.get("/api/v0/events/{event}/leads", self._list_event_leads),
+                web.get("/api/v0/leads", self._list_leads),
+                web.get("/api/v0/leads/{lead}", self._get_lead),
+                web.get("/api/v0/tagGroups", self._list_tag_groups),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", self._port)
+            await site.start()
+            self._port = runner.addresses[0][1]
+            self._started.set()
+            await self._stop.wait()
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+        try:
+            self._admit(request)
+            response: web.StreamResponse = await handler(request)
+        except _Refusal as refusal:
+            body = {"status": refusal.status, "error": refusal.error}
+            response = web.json_response(body, status=refusal.status, headers=refusal.headers)
+        except web.HTTPException as error:
+            response = web.json_response({"status": error.status, "error": error.reason}, status=error.status)
+        self.calls.append(Call(time.monotonic(), request.path, dict(request.query), response.status))
+        return response
+
+    def _admit(self, request: web.Request) -> None:
+        if request.headers.get("x-api-key") != self.api_key:
+            raise _Refusal(401, "Unauthorized")
+        wait = self._bucket.seconds_to_wait()
+        if wait:
+            raise _Refusal(429, "Too Many Requests", {"Retry-After": str(math.ceil(wait))})
+
+    async def _list_events(self, request: web.Request) -> web.Response:
+        return _page(request, "events", self.organisation.events())
+
+    async def _list_leads(self, request: web.Request) -> web.Response:
+        return _page(request, "leads", self.organisation.leads())
+
+    async def _list_tag_groups(self, request: web.Request) -> web.Response:
+        return _page(request, "tagGroups", self.organisation.tag_groups())
+
+    async def _list_event_leads(self, request: web.Request) -> web.Response:
+        associations = self.organisation.event_leads(_whole_number(request.match_info["event"], "eventId"))
+        if associations is None:
+            raise _Refusal(404, "Event not found")
+        return _page(request, "eventLeads", associations)
+
+    async def _get_event(self, request: web.Request) -> web.Response:
+        wanted = _whole_number(request.match_info["event"], "eventId")
+        for event in self.organisation.events():
+            if event["id"] == wanted:
+                return web.json_response({"status": 200, "results": event})
+        raise _Refusal(404, "Event not found")
+
+    async def _get_lead(self, request: web.Request) -> web.Response:
+        lead = self.organisation.lead(request.match_info["lead"])
+        if lead is None:
+            raise _Refusal(404, "Lead not found")
+        return web.json_response({"status": 200, "results": lead})
+
+
+def _page(request: web.Request, collection: str, items: list[Json]) -> web.Response:
+    limit = _whole_number(request.query.get("limit", str(DEFAULT_LIMIT)), "limit")
+    offset = _whole_number(request.query.get("offset", "0"), "offset")
+    if not 1 <= limit <= MAX_LIMIT:
+        raise _Refusal(400, f"limit must be between 1 and {MAX_LIMIT}")
+    return web.json_response(
+        {
+            "status": 200,
+            "pagination": {"limit": limit, "offset": offset},
+            "results": {collection: items[offset * limit : (offset + 1) * limit], "total": len(items)},
+        }
+    )
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _Refusal(400, f"{name} must be a number")
+    return int(text)
+
+
+def main() -> None:
+    """Serve the sample leads until interrupted: `python -m destination_marketo_programs.demo.fake_mobly`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=8091)
+    parser.add_argument("--leads", type=int, default=500, help="captures at the three sample events")
+    arguments = parser.parse_args()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with FakeMobly(Organisation.with_sample_leads(arguments.leads), port=arguments.port) as mobly:
+        print(f"Mobly's API at {mobly.url} with x-api-key {mobly.api_key}. Ctrl-C ends it.", flush=True)  # noqa: T201 - a command for people
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()
