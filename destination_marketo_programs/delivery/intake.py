@@ -1,0 +1,72 @@
+"""Reading standard input in a thread of its own, no further ahead than it is allowed to."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK_BYTES = 1 << 18
+CHUNKS_AHEAD = 2
+
+
+class Lines(NamedTuple):
+    """Whole lines, without their ends; `first_number` counts from 1."""
+
+    lines: list[bytes]
+    first_number: int
+
+
+class InputEnded(NamedTuple):
+    """End of input; `error` where reading failed."""
+
+    error: OSError | None
+
+
+class Intake:
+    """Hands over lines as long as permits last; each permit is good for one chunk.
+
+    Args:
+        descriptor: file descriptor to read.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._permits = threading.Semaphore(CHUNKS_AHEAD)
+
+    def start(self, deliver: Callable[[Lines | InputEnded], None]) -> None:
+        """Begin reading; `deliver` is called from the reading thread."""
+        threading.Thread(target=self._read, args=(deliver,), name="intake", daemon=True).start()
+
+    def permit(self) -> None:
+        """Allow one more chunk."""
+        self._permits.release()
+
+    def _read(self, deliver: Callable[[Lines | InputEnded], None]) -> None:
+        number = 1
+        pieces: list[bytes] = []
+        while True:
+            self._permits.acquire()
+            try:
+                chunk = os.read(self._descriptor, CHUNK_BYTES)
+            except OSError as error:
+                deliver(InputEnded(error))
+                return
+            if not chunk:
+                break
+            head, newline, rest = chunk.rpartition(b"\n")
+            if not newline:
+                pieces.append(rest)
+                self._permits.release()
+                continue
+            pieces.append(head)
+            lines = b"".join(pieces).split(b"\n")
+            pieces = [rest] if rest else []
+            deliver(Lines(lines, number))
+            number += len(lines)
+        if pieces:
+            deliver(Lines([b"".join(pieces)], number))
+        deliver(InputEnded(None))

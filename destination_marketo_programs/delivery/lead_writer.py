@@ -1,0 +1,316 @@
+"""From people to Marketo lead ids, by the rules of `lead_sync`. Runs in a worker; touches nothing but its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from destination_marketo_programs.delivery.sending import send_each
+from destination_marketo_programs.delivery.work import Item, LeadRow, encode_row
+from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.errors import (
+    COMPANY_UPDATE_REFUSED,
+    LEAD_EXISTS,
+    LEAD_NOT_FOUND,
+    OBJECT_NOT_FOUND,
+    SEVERAL_LEADS_MATCH,
+    OutcomeUnknownError,
+    UnreachableError,
+    category_for,
+)
+from destination_marketo_programs.marketo.leads import Action, query_leads, sync_leads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.marketo.rows import RowReply
+    from destination_marketo_programs.model import LeadFields
+
+MATCHED = "matched"
+MAX_LOST_CREATES = 8
+
+COMPANY_FIELDS = frozenset(
+    {
+        "company",
+        "site",
+        "website",
+        "mainPhone",
+        "annualRevenue",
+        "numberOfEmployees",
+        "industry",
+        "sicCode",
+        "billingStreet",
+        "billingCity",
+        "billingState",
+        "billingCountry",
+        "billingPostalCode",
+        "companyNotes",
+    }
+)
+"""Standard fields of the company that a lead belongs to; an instance may refuse them on a lead (1021)."""
+
+
+class LeadPolicy(NamedTuple):
+    """`lead_sync` as delivery needs it; a create whose answer was lost may still run for `settle_seconds`."""
+
+    mode: str
+    lookup_field: str
+    partition_name: str
+    duplicate_leads: str
+    settle_seconds: float
+
+
+class Found(NamedTuple):
+    """The lead is known. `code` and `message` tell of something that was not written all the same."""
+
+    lead_id: int
+    action: str
+    code: str | None = None
+    message: str | None = None
+
+
+class Rejected(NamedTuple):
+    """Marketo refused the record for good."""
+
+    category: str
+    code: str | None
+    message: str | None
+    request_id: str | None
+
+
+class Gone(NamedTuple):
+    """No lead has the id given on the record."""
+
+    refusal: Rejected
+
+
+class Later(NamedTuple):
+    """A create whose answer was lost: it may still be running until `not_before` (monotonic seconds)."""
+
+    not_before: float
+    batch: int
+
+
+Fate = Found | Rejected | Gone | Later
+Fates = list[tuple[LeadRow, list[Item], Fate]]
+
+
+class LeadWriter:
+    """Writes batches of people who all are named by id, or all by the lookup field."""
+
+    def __init__(self, client: MarketoClient, policy: LeadPolicy) -> None:
+        self._client = client
+        self._policy = policy
+
+    def write_by_id(self, rows: Sequence[LeadRow]) -> Fates:
+        """Update leads by Marketo id; never creates."""
+        fates: Fates = []
+        for row, reply in send_each(rows, lambda batch: self._sync(batch, Action.UPDATE_ONLY, "id")):
+            if reply.status:
+                fates.append((row, row.items(), Found(int(row.head[1]), reply.status)))
+            elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND):
+                fates.append((row, row.items(), Gone(_rejected(reply, "LEAD_NOT_FOUND"))))
+            else:
+                fates += self._refused(row, reply, self.write_by_id)
+        return fates
+
+    def write_by_key(self, rows: Sequence[LeadRow]) -> Fates:
+        """Find, update or create leads by the lookup field, as `lead_sync.mode` says."""
+        match self._policy.mode:
+            case "create_or_update":
+                return self._upsert(rows, Action.CREATE_OR_UPDATE)
+            case "create_missing":
+                return self._create_missing(rows)
+            case _:
+                return self._match(rows)
+
+    # --- modes -----------------------------------------------------------------------------------------------
+
+    def _upsert(self, rows: Sequence[LeadRow], action: str) -> Fates:
+        fates: Fates = []
+        lost: dict[int, tuple[OutcomeUnknownError, list[LeadRow]]] = {}
+        for row, reply in send_each(rows, lambda batch: self._sync_or_lose(batch, action)):
+            if isinstance(reply, OutcomeUnknownError):
+                lost.setdefault(id(reply), (reply, []))[1].append(row)
+            elif reply.status and reply.lead_id is not None:
+                fates.append((row, row.items(), Found(reply.lead_id, reply.status)))
+            elif reply.code == SEVERAL_LEADS_MATCH:
+                fates += self._choose(row, reply)
+            elif reply.code == LEAD_EXISTS:
+                fates += self._exists(row, reply)
+            else:
+                fates += self._refused(row, reply, lambda again: self._upsert(again, action))
+        for error, unsettled in lost.values():
+            fates += self._settle_lost(error, unsettled)
+        return fates
+
+    def _create_missing(self, rows: Sequence[LeadRow]) -> Fates:
+        fates: Fates = []
+        missing: list[LeadRow] = []
+        found = self._find(rows)
+        for row in rows:
+            leads = found.get(row.key, ())
+            if not leads:
+                missing.append(row)
+            else:
+                fates.append((row, row.items(), self._pick(leads, MATCHED)))
+        return fates + (self._upsert(missing, Action.CREATE_ONLY) if missing else [])
+
+    def _match(self, rows: Sequence[LeadRow]) -> Fates:
+        to_write = [row for row in rows if row.fields or not _queryable(row)]
+        to_find = [row for row in rows if not row.fields and _queryable(row)]
+        fates: Fates = self._upsert(to_write, Action.UPDATE_ONLY) if to_write else []
+        found = self._find(to_find)
+        for row in to_find:
+            leads = found.get(row.key, ())
+            fate = self._pick(leads, MATCHED) if leads else Rejected("LEAD_NOT_FOUND", None, None, None)
+            fates.append((row, row.items(), fate))
+        return fates
+
+    # --- single rows -----------------------------------------------------------------------------------------
+
+    def _choose(self, row: LeadRow, reply: RowReply) -> Fates:
+        """Several leads share the key (1007)."""
+        if self._policy.duplicate_leads != "most_recently_updated" or not _queryable(row):
+            return [(row, row.items(), _rejected(reply))]
+        leads = self._find([row]).get(row.key, ())
+        if not leads:
+            return [(row, row.items(), _rejected(reply))]
+        return self._update_found(row, _most_recently_updated(leads))
+
+    def _exists(self, row: LeadRow, reply: RowReply) -> Fates:
+        """Somebody else created the lead between our look and our create (1005)."""
+        leads = self._find([row]).get(row.key, ()) if _queryable(row) else ()
+        fate = self._pick(leads, MATCHED) if leads else _rejected(reply)
+        return [(row, row.items(), fate)]
+
+    def _pick(self, leads: Sequence[dict[str, Any]], action: str) -> Fate:
+        if len(leads) > 1 and self._policy.duplicate_leads != "most_recently_updated":
+            return Rejected("DUPLICATE_LEADS", SEVERAL_LEADS_MATCH, None, None)
+        return Found(_most_recently_updated(leads), action)
+
+    def _refused(self, row: LeadRow, reply: RowReply, send: Any) -> Fates:
+        """A row was refused: see whether less of it is accepted before its records are rejected."""
+        if reply.code == COMPANY_UPDATE_REFUSED:
+            without = _without_company(row)
+            if without is not None:
+                return [
+                    (
+                        sent,
+                        items,
+                        fate._replace(code=reply.code, message=reply.message) if isinstance(fate, Found) else fate,
+                    )
+                    for sent, items, fate in send([without])
+                ]
+        if len(row.parts) > 1:
+            # Several records share the row, and perhaps only one is at fault.
+            fates: Fates = []
+            for fields, items in row.parts:
+                fates += send([_row(row, fields, [(fields, items)])])
+            return fates
+        return [(row, row.items(), _rejected(reply))]
+
+    def _update_found(self, row: LeadRow, lead_id: int) -> Fates:
+        """Write a row's fields to the one lead that it was found to mean."""
+        if not row.fields:
+            return [(row, row.items(), Found(lead_id, MATCHED))]
+        by_id = _row(row, row.fields, row.parts, head=("id", lead_id))
+        return [
+            (row, items, fate.refusal if isinstance(fate, Gone) else fate)
+            for _, items, fate in self.write_by_id([by_id])
+        ]
+
+    # --- lost creates ----------------------------------------------------------------------------------------
+
+    def _settle_lost(self, error: OutcomeUnknownError, rows: list[LeadRow]) -> Fates:
+        """Settle creates whose answer was lost.
+
+        What can be read back exists and is updated by id, which creates nothing;
+        the rest waits until the first try can no longer be running.
+        """
+        halves = [rows] if error.code != "604" or len(rows) == 1 else [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+        found = {} if self._policy.partition_name else self._find(rows)
+        fates: Fates = []
+        for number, half in enumerate(halves):
+            later = Later(error.sent_at + self._policy.settle_seconds, number)
+            for row in half:
+                leads = found.get(row.key, ())
+                if not leads:
+                    fates += self._later(error, row, later)
+                elif self._policy.mode == "create_missing" or len(leads) > 1:
+                    picked = self._pick(leads, MATCHED)
+                    known = isinstance(picked, Found) and self._policy.mode != "create_missing"
+                    fates += (
+                        self._update_found(row, picked.lead_id)
+                        if known and isinstance(picked, Found)
+                        else [(row, row.items(), picked)]
+                    )
+                else:
+                    fates += self._update_found(row, leads[0]["id"])
+        return fates
+
+    @staticmethod
+    def _later(error: OutcomeUnknownError, row: LeadRow, later: Later) -> Fates:
+        row.tries += 1
+        if row.tries > MAX_LOST_CREATES:
+            raise UnreachableError(error.endpoint, error.code, None, error.request_id)
+        return [(row, row.items(), later)]
+
+    # --- calls -----------------------------------------------------------------------------------------------
+
+    def _sync(self, rows: Sequence[LeadRow], action: str, lookup_field: str) -> list[RowReply]:
+        encoded = [row.encoded for row in rows]
+        return sync_leads(self._client, encoded, action, lookup_field, self._policy.partition_name)
+
+    def _sync_or_lose(self, rows: Sequence[LeadRow], action: str) -> list[RowReply | OutcomeUnknownError]:
+        try:
+            replies = self._sync(rows, action, self._policy.lookup_field)
+        except OutcomeUnknownError as error:
+            return [error] * len(rows)
+        return list(replies)
+
+    def _find(self, rows: Sequence[LeadRow]) -> dict[str, list[dict[str, Any]]]:
+        """Leads by folded key; rows whose key cannot be asked for are as if not found."""
+        lookup_field = self._policy.lookup_field
+        values = [str(row.head[1]) for row in rows if _queryable(row)]
+        found: dict[str, list[dict[str, Any]]] = {}
+        for start in range(0, len(values), MAX_ROWS_PER_CALL):
+            chunk = values[start : start + MAX_ROWS_PER_CALL]
+            for lead in query_leads(self._client, lookup_field, chunk, ["id", lookup_field, "updatedAt"]):
+                value, lead_id = lead.get(lookup_field), lead.get("id")
+                if value is not None and isinstance(lead_id, int):
+                    found.setdefault(str(value).strip().casefold(), []).append(lead)
+        return found
+
+
+def _queryable(row: LeadRow) -> bool:
+    return "," not in str(row.head[1])
+
+
+def _most_recently_updated(leads: Sequence[dict[str, Any]]) -> int:
+    chosen = max(leads, key=lambda lead: (str(lead.get("updatedAt") or ""), lead["id"]))
+    return int(chosen["id"])
+
+
+def _without_company(row: LeadRow) -> LeadRow | None:
+    """The row without company fields; None where it has none."""
+    if not COMPANY_FIELDS & row.fields.keys():
+        return None
+    parts = [({k: v for k, v in fields.items() if k not in COMPANY_FIELDS}, items) for fields, items in row.parts]
+    fields = {k: v for k, v in row.fields.items() if k not in COMPANY_FIELDS}
+    return _row(row, fields, parts)
+
+
+def _row(
+    row: LeadRow,
+    fields: LeadFields,
+    parts: list[tuple[LeadFields, list[Item]]],
+    head: tuple[str, str | int] | None = None,
+) -> LeadRow:
+    """The same person's row with other contents."""
+    head = head or row.head
+    return LeadRow(row.key, head, fields, parts, encode_row(head, fields), row.born, row.tries)
+
+
+def _rejected(reply: RowReply, category: str | None = None) -> Rejected:
+    return Rejected(category or category_for(reply.code), reply.code, reply.message, reply.request_id)

@@ -1,0 +1,86 @@
+"""Which records are settled, and so which STATE may be acknowledged.
+
+A STATE closes a segment of the input. It is released when its segment and every one before it is settled; it never
+makes anything be sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from destination_marketo_programs.protocol import StateMessage, StreamKey
+
+
+class Segment(msgspec.Struct):
+    """Records between two STATEs: how many are open, and how the others ended, by stream."""
+
+    open: int = 0
+    settled: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    rejected: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    state: StateMessage | None = None
+
+
+class Acknowledgement(NamedTuple):
+    """A STATE to echo, with the records that it speaks for since the last echoed STATE of its stream."""
+
+    state: StateMessage
+    record_count: int
+    rejected_count: int
+
+
+class Ledger:
+    """Keeps count; does no I/O."""
+
+    def __init__(self) -> None:
+        self._segments: deque[Segment] = deque([Segment()])
+        self._unreported: dict[StreamKey, list[int]] = {}
+        self.states_waiting = 0
+
+    def open(self) -> Segment:
+        """Note one record; the segment is its ticket for `settle`."""
+        segment = self._segments[-1]
+        segment.open += 1
+        return segment
+
+    @staticmethod
+    def settle(segment: Segment, stream: StreamKey, *, rejected: bool) -> None:
+        """One record of a segment has its durable outcomes. Call exactly once for each `open`."""
+        counts = segment.rejected if rejected else segment.settled
+        counts[stream] = counts.get(stream, 0) + 1
+        segment.open -= 1
+
+    def state(self, state: StateMessage) -> None:
+        """Note a STATE behind every record opened so far."""
+        self._segments[-1].state = state
+        self._segments.append(Segment())
+        self.states_waiting += 1
+
+    def release(self) -> Iterator[Acknowledgement]:
+        """STATEs that may be echoed now, in the order received."""
+        segments = self._segments
+        while segments[0].open == 0 and segments[0].state is not None:
+            segment = segments.popleft()
+            state = segment.state
+            self.states_waiting -= 1
+            self._gather(segment)
+            if state is not None:
+                yield self._acknowledge(state)
+
+    def _gather(self, segment: Segment) -> None:
+        for column, counts in enumerate((segment.settled, segment.rejected)):
+            for stream, count in counts.items():
+                self._unreported.setdefault(stream, [0, 0])[column] += count
+
+    def _acknowledge(self, state: StateMessage) -> Acknowledgement:
+        if state.stream is None:
+            counts = list(self._unreported.values())
+            self._unreported.clear()
+        else:
+            counts = [self._unreported.pop(state.stream, [0, 0])]
+        return Acknowledgement(state, sum(ok for ok, _ in counts), sum(bad for _, bad in counts))

@@ -1,0 +1,74 @@
+"""From lead ids to memberships: status first, custom fields of the membership second. Runs in a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from destination_marketo_programs.delivery.sending import send_each
+from destination_marketo_programs.marketo.errors import STATUS_NOT_FOUND, ConfigurationFaultError, NotFoundError
+from destination_marketo_programs.marketo.members import sync_data, sync_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.delivery.work import MemberRow
+    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.marketo.rows import RowReply
+
+StatusReplies = list[tuple["MemberRow", "RowReply"]]
+DataReplies = list[tuple["MemberRow", dict[str, Any], "RowReply"]]
+
+
+class ProgramGoneError(ConfigurationFaultError):
+    """A program that was there when the sync began is not there any more."""
+
+    what = "program not found"
+
+    def __init__(self, program_id: int, cause: NotFoundError) -> None:
+        self.program_id = program_id
+        super().__init__(cause.endpoint, cause.code, cause.marketo_message, cause.request_id)
+
+
+class MemberWriter:
+    """Writes memberships through one client."""
+
+    def __init__(self, client: MarketoClient) -> None:
+        self._client = client
+
+    def write_status(self, rows: Sequence[MemberRow]) -> StatusReplies:
+        """Set one status in one program; all rows share both."""
+        program_id, status = rows[0].program_id, rows[0].program_status
+        try:
+            return send_each(
+                rows,
+                lambda batch: sync_status(self._client, program_id, status, [row.lead_id for row in batch]),
+                alike=(STATUS_NOT_FOUND,),
+            )
+        except NotFoundError as error:
+            raise ProgramGoneError(program_id, error) from error
+
+    def write_data(self, rows: Sequence[MemberRow]) -> DataReplies:
+        """Set membership fields in one program. A row that several records filled is, if refused, sent part by part.
+
+        Returns:
+            (row, fields, answer) for each set of fields that was sent for good.
+        """
+        program_id = rows[0].program_id
+
+        def send(batch: Sequence[tuple[MemberRow, dict[str, Any]]]) -> list[RowReply]:
+            return sync_data(self._client, program_id, [(row.lead_id, fields) for row, fields in batch])
+
+        merged = [(row, {name: value for part in row.data_parts() for name, value in part.items()}) for row in rows]
+        replies: DataReplies = []
+        try:
+            for (row, fields), reply in send_each(merged, send):
+                parts = row.data_parts()
+                if reply.status or len(parts) == 1:
+                    replies.append((row, fields, reply))
+                    continue
+                for part in parts:
+                    (_, part_reply), *_ = send_each([(row, part)], send)
+                    replies.append((row, part, part_reply))
+        except NotFoundError as error:
+            raise ProgramGoneError(program_id, error) from error
+        return replies

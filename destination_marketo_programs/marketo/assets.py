@@ -1,0 +1,120 @@
+"""Asset endpoints: programs, channels, folders. Reads only; each needs the permission Read-Only Assets."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from destination_marketo_programs.marketo.client import MarketoClient, get
+from destination_marketo_programs.marketo.errors import NotFoundError
+
+CHANNELS_PER_PAGE = 200
+NOT_IN_PROGRAM = "Not in Program"
+
+
+class Status(NamedTuple):
+    """A progression status of a channel; members only move to the same or a higher `step`."""
+
+    name: str
+    step: int
+    hidden: bool
+    success: bool
+
+
+class FolderRef(NamedTuple):
+    """Where an asset lies. A folder and a program may share an id, hence the type (`Folder` or `Program`)."""
+
+    type: str
+    id: int
+
+
+class Program(NamedTuple):
+    """A program; its statuses are those of its channel."""
+
+    id: int
+    name: str
+    type: str
+    channel: str
+    workspace: str
+    folder: FolderRef | None
+
+
+class Folder(NamedTuple):
+    """One step on the way from a program to the root."""
+
+    name: str
+    archived: bool
+    parent: FolderRef | None
+
+
+def get_program(client: MarketoClient, program_id: int) -> Program | None:
+    """The program, or None where Marketo has none of this id in a workspace that the API user sees."""
+    row = _first(client, "program", f"/rest/asset/v1/program/{program_id}.json")
+    if row is None:
+        return None
+    return Program(
+        program_id,
+        str(row.get("name") or ""),
+        str(row.get("type") or ""),
+        str(row.get("channel") or ""),
+        str(row.get("workspace") or ""),
+        _reference(row.get("folder"), "value"),
+    )
+
+
+def get_folder(client: MarketoClient, reference: FolderRef) -> Folder | None:
+    """A folder by type and id."""
+    path = f"/rest/asset/v1/folder/{reference.id}.json"
+    row = _first(client, "folder", path, {"type": reference.type})
+    if row is None:
+        return None
+    return Folder(str(row.get("name") or ""), row.get("isArchive") is True, _reference(row.get("parent"), "id"))
+
+
+def list_channels(client: MarketoClient) -> dict[str, list[Status]]:
+    """Statuses of every channel, by channel name."""
+    channels: dict[str, list[Status]] = {}
+    offset = 0
+    while True:
+        page = {"maxReturn": str(CHANNELS_PER_PAGE), "offset": str(offset)}
+        try:
+            reply = client.send(get("channels", "/rest/asset/v1/channels.json", page, asset=True))
+        except NotFoundError as error:
+            if error.code == "702":
+                return channels
+            raise
+        for row in reply.result:
+            if isinstance(row, dict) and isinstance(row.get("name"), str):
+                channels[row["name"]] = _statuses(row.get("progressionStatuses"))
+        if len(reply.result) < CHANNELS_PER_PAGE:
+            return channels
+        offset += CHANNELS_PER_PAGE
+
+
+def _first(
+    client: MarketoClient, endpoint: str, path: str, query: dict[str, str] | None = None
+) -> dict[str, Any] | None:
+    """The one asset asked for. "Not found" is an empty or missing `result`, or code 702 or 610."""
+    try:
+        reply = client.send(get(endpoint, path, query, asset=True))
+    except NotFoundError:
+        return None
+    row = reply.result[0] if reply.result else None
+    return row if isinstance(row, dict) else None
+
+
+def _reference(value: Any, id_member: str) -> FolderRef | None:
+    """`folder` of a program names its id `value` in samples and `id` in the schema; `parent` has `id`."""
+    if not isinstance(value, dict):
+        return None
+    number = value.get(id_member, value.get("id", value.get("value")))
+    if not isinstance(number, int):
+        return None
+    return FolderRef(str(value.get("type") or "Folder"), number)
+
+
+def _statuses(value: Any) -> list[Status]:
+    return [
+        Status(row["name"], int(row.get("step") or 0), row.get("hidden") is True, row.get("success") is True)
+        for row in value or []
+        if isinstance(row, dict) and isinstance(row.get("name"), str)
+    ]

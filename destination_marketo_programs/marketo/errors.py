@@ -1,0 +1,185 @@
+"""Marketo's error codes as data, and the exceptions that say what happens next.
+
+Source: Adobe, "Error codes" of the Marketo REST API, and the observations recorded in docs/decisions. A code says
+the same at response and at record level unless an entry says otherwise; texts vary and are never matched.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Next(Enum):
+    """What happens after a whole call was refused."""
+
+    RETRY = "not executed: back off and send again"
+    SLOW_DOWN = "not executed, others use the instance too: back off and lower the pace"
+    OUTCOME_UNKNOWN = "perhaps executed: repeat only where repeating is harmless"
+    REAUTHENTICATE = "not executed: fetch a token and send again"
+    SPLIT = "too large: halve it"
+    QUOTA = "the day's calls are used up: end the sync and come back later"
+    CONFIGURATION = "nobody but a person can change this"
+    NOT_FOUND = "the thing asked for does not exist"
+    REFUSED = "permanent for this content: find the record at fault by bisecting"
+    RETRY_THEN_REFUSED = "unknown or unclear: a few more tries, then as REFUSED"
+
+
+class Rule(NamedTuple):
+    """One code of Marketo's table."""
+
+    meaning: str
+    next: Next
+
+
+RESPONSE_CODES: dict[str, Rule] = {
+    "500": Rule("server error", Next.OUTCOME_UNKNOWN),
+    "502": Rule("bad gateway", Next.OUTCOME_UNKNOWN),
+    "600": Rule("empty access token", Next.REAUTHENTICATE),
+    "601": Rule("access token not valid", Next.REAUTHENTICATE),
+    "602": Rule("access token expired", Next.REAUTHENTICATE),
+    "603": Rule("access denied: permission missing, or address not on the IP allowlist", Next.CONFIGURATION),
+    "604": Rule("request timed out", Next.OUTCOME_UNKNOWN),
+    "605": Rule("HTTP method not supported", Next.CONFIGURATION),
+    "606": Rule("rate limit: more than 100 calls in 20 seconds", Next.SLOW_DOWN),
+    "607": Rule("daily quota reached", Next.QUOTA),
+    "608": Rule("API temporarily unavailable", Next.RETRY),
+    "609": Rule("invalid JSON", Next.REFUSED),
+    "610": Rule("resource not found", Next.NOT_FOUND),
+    "611": Rule("system error", Next.OUTCOME_UNKNOWN),
+    "612": Rule("invalid content type", Next.CONFIGURATION),
+    "613": Rule("invalid multipart request", Next.REFUSED),
+    "614": Rule("subscription not reachable", Next.RETRY),
+    "615": Rule("concurrent request limit: more than 10 at once", Next.SLOW_DOWN),
+    "616": Rule("subscription type lacks this feature", Next.CONFIGURATION),
+    "701": Rule("field cannot be blank", Next.REFUSED),
+    "702": Rule("no data found", Next.NOT_FOUND),
+    "703": Rule("feature not enabled", Next.CONFIGURATION),
+    "713": Rule("resource temporarily unavailable", Next.RETRY),
+    "719": Rule("lock wait timed out", Next.RETRY),
+    "1009": Rule("partition name required", Next.CONFIGURATION),
+    "1011": Rule("field not supported for lookup", Next.CONFIGURATION),
+    "1014": Rule("object could not be created", Next.RETRY_THEN_REFUSED),
+    "1016": Rule("too many imports queued", Next.RETRY),
+    "1018": Rule("CRM sync active, action blocked", Next.CONFIGURATION),
+    "1019": Rule("import in progress", Next.RETRY),
+    "1029": Rule("queue full or daily quota of exports", Next.RETRY),
+}
+
+RECORD_CATEGORIES: dict[str, str] = {
+    "1001": "FIELD_INVALID",
+    "1004": "LEAD_NOT_FOUND",
+    "1006": "FIELD_INVALID",
+    "1007": "DUPLICATE_LEADS",
+    "1008": "PARTITION_DENIED",
+    "1009": "PARTITION_DENIED",
+    "1010": "PARTITION_DENIED",
+    "1025": "STATUS_NOT_FOUND",
+}
+"""Record-level code -> outcome category; every code that is not here is RECORD_REFUSED."""
+
+ALREADY_IN_OR_PAST_STATUS = "1037"
+LEAD_NOT_FOUND = "1004"
+LEAD_EXISTS = "1005"
+SEVERAL_LEADS_MATCH = "1007"
+OBJECT_NOT_FOUND = "1013"
+COMPANY_UPDATE_REFUSED = "1021"
+STATUS_NOT_FOUND = "1025"
+TOO_MANY_RESULTS = "1003"
+
+
+def rule_for(code: str) -> Rule:
+    """The rule of a response-level code; codes without an entry are tried again, then taken as refusals."""
+    rule = RESPONSE_CODES.get(code)
+    if rule is not None:
+        return rule
+    if code.startswith("1") and len(code) == 4:  # noqa: PLR2004 - the record-level range of the table
+        return Rule("refused", Next.REFUSED)
+    return Rule("unknown code", Next.RETRY_THEN_REFUSED)
+
+
+def category_for(code: str | None) -> str:
+    """The outcome category of a record that Marketo refused with this code."""
+    return RECORD_CATEGORIES.get(code or "", "RECORD_REFUSED")
+
+
+class MarketoError(Exception):
+    """A call that did not end in a result.
+
+    Attributes:
+        endpoint: our short name of the endpoint, e.g. `sync_leads`.
+        code: Marketo's code, `HTTP nnn`, or the kind of connection failure.
+        marketo_message: Marketo's own text; may hold person data, so it is never part of `str(error)`.
+        request_id: Marketo's id of the call, if it gave one.
+    """
+
+    what = "the call failed"
+
+    def __init__(
+        self, endpoint: str, code: str, marketo_message: str | None = None, request_id: str | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.code = code
+        self.marketo_message = marketo_message
+        self.request_id = request_id
+        rule = RESPONSE_CODES.get(code)
+        meaning = f" ({rule.meaning})" if rule else ""
+        of_call = f", request {request_id}" if request_id else ""
+        super().__init__(f"Marketo {endpoint}: {self.what}: {code}{meaning}{of_call}")
+
+
+class OutcomeUnknownError(MarketoError):
+    """The call may have been executed; it was not repeated because repeating is not harmless."""
+
+    what = "no usable answer, the call may have been executed"
+
+    sent_at: float = 0.0
+    """Monotonic seconds at which the call left, for whoever waits until it can no longer be running."""
+
+
+class TooLargeError(MarketoError):
+    """HTTP 413: nothing was executed; send less at once."""
+
+    what = "request too large"
+
+
+class RefusedError(MarketoError):
+    """Nothing was executed, and sending the same content again gives the same answer."""
+
+    what = "refused"
+
+
+class NotFoundError(MarketoError):
+    """The resource named by the path does not exist or is not visible to this API user."""
+
+    what = "not found"
+
+
+class ConfigurationFaultError(MarketoError):
+    """Permission, IP allowlist, feature or credentials: a person has to change something."""
+
+    what = "not allowed"
+
+
+class BadCredentialsError(ConfigurationFaultError):
+    """Marketo's identity service does not know this client id and secret."""
+
+    what = "client id or secret not accepted"
+
+
+class QuotaReachedError(MarketoError):
+    """607, or our own `daily_call_budget`: no further call today."""
+
+    what = "no calls left today"
+
+
+class UnreachableError(MarketoError):
+    """Every try inside the retry window failed."""
+
+    what = "no success inside the retry window"
+
+
+class StoppedError(MarketoError):
+    """The process is ending; the call was not sent."""
+
+    what = "stopping"
