@@ -1,0 +1,208 @@
+"""The sandbox's own doors over HTTP, below `/_sandbox/`, and its page. Not counted as calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .faults import Chaos, Fault  # noqa: TC001 - decoding needs the types at run time
+from .gateway import Reply
+from .page import render
+from .settings import changed
+from .state import Seed, StateView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .instance import Instance
+
+_JSON = "application/json;charset=UTF-8"
+
+
+class _Names(msgspec.Struct, forbid_unknown_fields=True):
+    names: list[str]
+
+
+class _FaultChange(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /_sandbox/faults: `add` goes behind what is there unless `replace` is set."""
+
+    add: list[Fault] = []
+    chaos: Chaos | None = None
+    replace: bool = False
+
+
+class _ClockChange(msgspec.Struct, forbid_unknown_fields=True):
+    advance_seconds: float = 0.0
+    expire_tokens: bool = False
+
+
+class Control:
+    """Answers `/` and `/_sandbox/...`.
+
+    GET  /_sandbox/state     leads, members, jobs, usage, calls, counters (`?parts=leads,calls` for some)
+    GET  /_sandbox/summary   the counts alone
+    POST /_sandbox/faults    {"add": [Fault], "chaos": Chaos, "replace": bool}
+    POST /_sandbox/release   {"names": [str]}: lets go what is held
+    POST /_sandbox/seed      Seed
+    POST /_sandbox/settings  names and values of Settings
+    POST /_sandbox/clock     {"advance_seconds": float, "expire_tokens": bool}
+    POST /_sandbox/reset     back to the shipped state
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._state = StateView(instance)
+        self._doors: dict[tuple[str, str], Callable[[dict[str, str], bytes], object]] = {
+            ("GET", "/_sandbox/state"): self._dump,
+            ("GET", "/_sandbox/summary"): lambda _query, _body: summary(self._instance),
+            ("POST", "/_sandbox/faults"): self._faults,
+            ("POST", "/_sandbox/release"): self._release,
+            ("POST", "/_sandbox/seed"): self._seed,
+            ("POST", "/_sandbox/settings"): self._settings,
+            ("POST", "/_sandbox/clock"): self._clock,
+            ("POST", "/_sandbox/reset"): self._reset,
+        }
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Reply:
+        """Answer one request: 404 for an unknown door, 400 with `error` for a body that does not fit."""
+        if path == "/" and method == "GET":
+            return Reply(200, render(summary(self._instance)).encode(), "text/html;charset=UTF-8")
+        door = self._doors.get((method, path))
+        if door is None:
+            return _json(404, {"error": "no such door"})
+        try:
+            return _json(200, door(query, body))
+        except (msgspec.DecodeError, ValueError) as error:
+            return _json(400, {"error": str(error)})
+
+    def _dump(self, query: dict[str, str], _body: bytes) -> object:
+        parts: dict[str, Callable[[], object]] = {
+            "leads": self._state.leads,
+            "members": self._state.all_members,
+            "members_by_program": lambda: {str(k): v for k, v in self._state.status_counts().items()},
+            "duplicate_emails": self._state.duplicate_emails,
+            "jobs": self._jobs,
+            "usage": lambda: self._instance.limits.usage(1)[0],
+            "calls": self._instance.calls.all,
+            "counters": self._instance.calls.counters,
+            "faults_fired": self._instance.faults.all_fired,
+            "held": self._instance.faults.held,
+            "concurrency": lambda: {
+                "now": self._instance.limits.in_flight,
+                "most": self._instance.limits.most_in_flight,
+                "most_in_window": self._instance.limits.most_in_window,
+            },
+            "settings": self._public_settings,
+        }
+        wanted = [name for name in query.get("parts", "").split(",") if name] or list(parts)
+        unknown = sorted(set(wanted) - set(parts))
+        if unknown:
+            raise ValueError(f"no part {unknown[0]!r}; there are {', '.join(parts)}")
+        return {name: parts[name]() for name in wanted}
+
+    def _jobs(self) -> object:
+        return [
+            {
+                "id": job.id,
+                "program_id": job.program.id,
+                "status_name": job.status_name.name,
+                "state": job.state,
+                "processed": job.processed,
+                "failed": len(job.failed),
+                "warned": len(job.warned),
+                "message": job.message,
+            }
+            for job in self._instance.bulk.jobs()
+        ]
+
+    def _public_settings(self) -> object:
+        plain: dict[str, Any] = msgspec.to_builtins(self._instance.settings)
+        for service in plain["services"]:
+            del service["client_secret"]
+        return plain
+
+    def _faults(self, _query: dict[str, str], body: bytes) -> object:
+        change = msgspec.json.decode(body, type=_FaultChange)
+        faults = self._instance.faults
+        if change.replace:
+            faults.clear()
+        faults.add(*change.add)
+        if change.chaos is not None:
+            faults.set_chaos(change.chaos)
+        return {"fired": faults.all_fired()}
+
+    def _release(self, _query: dict[str, str], body: bytes) -> object:
+        for name in msgspec.json.decode(body, type=_Names).names:
+            self._instance.faults.release(name)
+        return {"held": self._instance.faults.held()}
+
+    def _seed(self, _query: dict[str, str], body: bytes) -> object:
+        return {"lead_ids": self._state.seed(msgspec.json.decode(body, type=Seed))}
+
+    def _settings(self, _query: dict[str, str], body: bytes) -> object:
+        changes = msgspec.json.decode(body, type=dict[str, Any])
+        self._instance.settings = changed(self._instance.settings, changes)
+        return self._public_settings()
+
+    def _clock(self, _query: dict[str, str], body: bytes) -> object:
+        change = msgspec.json.decode(body, type=_ClockChange)
+        self._instance.clock.advance(change.advance_seconds)
+        if change.expire_tokens:
+            self._instance.tokens.expire()
+        return {"now": self._instance.clock.now()}
+
+    def _reset(self, _query: dict[str, str], _body: bytes) -> object:
+        self._instance.reset()
+        return {}
+
+
+def _json(status: int, value: object) -> Reply:
+    return Reply(status, msgspec.json.encode(value), _JSON)
+
+
+def summary(instance: Instance) -> dict[str, Any]:
+    """What the page shows: programs with members by status, calls, limits, jobs."""
+    state = StateView(instance)
+    counts = state.status_counts()
+    programs = []
+    for program in state.programs():
+        known = [status.name for status in state.channel(program.channel).statuses if status.step > 0]
+        by_status = counts.get(program.id, {})
+        # A member may hold a status that the channel has lost.
+        names = known + sorted(set(by_status) - set(known))
+        programs.append(
+            {
+                "id": program.id,
+                "name": program.name,
+                "type": program.type,
+                "channel": program.channel,
+                "members": sum(by_status.values()),
+                "statuses": [{"name": name, "members": by_status.get(name, 0)} for name in names],
+            }
+        )
+    calls = instance.calls
+    return {
+        "leads": state.lead_count(),
+        "programs": programs,
+        "calls": calls.count(),
+        "counters": [{"endpoint": endpoint, "endings": endings} for endpoint, endings in calls.counters().items()],
+        "latest": [
+            {
+                "number": call.number,
+                "endpoint": call.endpoint,
+                "path": call.path,
+                "records": call.records,
+                "ending": call.code or (str(call.http_status) if call.http_status else "cut"),
+                "rows": ", ".join(f"{count} × {code}" for code, count in call.row_codes.items()),
+                "fault": call.fault or "",
+                "milliseconds": None if call.ended is None else round((call.ended - call.started) * 1000, 1),
+            }
+            for call in reversed(calls.all()[-30:])
+        ],
+        "usage": instance.limits.usage(1)[0],
+        "most_in_flight": instance.limits.most_in_flight,
+        "limits": instance.settings.limits,
+        "jobs": len(state.jobs()),
+        "client_id": instance.settings.services[0].client_id,
+    }

@@ -1,0 +1,49 @@
+"""One Marketo instance: its records, clock, tokens, limits, faults and call log, held together."""
+
+from __future__ import annotations
+
+import threading
+
+from .bulk import BulkJobs
+from .calls import CallLog
+from .clock import Clock
+from .faults import Faults
+from .limits import Limits
+from .settings import Settings, changed
+from .store import Store
+from .tokens import Tokens
+
+
+class Instance:
+    """Everything that a call can meet. The server's thread and the test's own both use it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.faults = Faults()
+        self._lock = threading.Lock()
+        self._requests = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the shipped state: no leads, no calls, no faults, no jobs; settings stay."""
+        self.faults.clear()
+        self.store = Store(self.clock, self.settings.keep_fields)
+        self.tokens = Tokens(self.clock)
+        self.limits = Limits(self.clock)
+        self.calls = CallLog(self.settings.calls_kept)
+        self.bulk = BulkJobs(self)
+
+    def change(self, **changes: object) -> None:
+        """Replace settings by name.
+
+        Raises:
+            msgspec.ValidationError: an unknown name or a value of the wrong type.
+        """
+        self.settings = changed(self.settings, changes)
+
+    def request_id(self) -> str:
+        """A new `requestId`."""
+        with self._lock:
+            self._requests += 1
+            return f"{self._requests:x}#{int(self.clock.now() * 1000):x}"

@@ -1,0 +1,140 @@
+"""The table of endpoints: path, method, permission, and who answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from . import assets, bulk, leads, members, usage
+from .request import Answer
+from .settings import Permission
+
+if TYPE_CHECKING:
+    from .instance import Instance
+    from .request import Request
+
+Prepare = Callable[["Instance", "Request"], Callable[[], Answer]]
+"""First half of an endpoint: reads and checks the call; what it returns does the work."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One endpoint.
+
+    Attributes:
+        endpoint: its name in the call log and in faults.
+        permission: what the API user's role has to allow; None for none.
+        writes: whether it can change leads or members.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    prepare: Prepare
+    permission: Permission | None
+    writes: bool = False
+
+
+class Match(msgspec.Struct, frozen=True):
+    """A path that exists. `route` is None where it does not take the method (605)."""
+
+    route: Route | None
+    path_ids: tuple[str, ...] = ()
+
+
+def _reads(answer: Callable[[Instance, Request], Answer]) -> Prepare:
+    def prepare(instance: Instance, request: Request) -> Callable[[], Answer]:
+        return lambda: answer(instance, request)
+
+    return prepare
+
+
+_V1 = "/rest/v1"
+_ASSET = "/rest/asset/v1"
+_IMPORT = "/bulk/v1/program/members/import/{id}"
+
+_READ = Permission.READ_LEAD
+_WRITE = Permission.WRITE_LEAD
+_ASSETS = Permission.READ_ASSETS
+
+ROUTES = (
+    Route("leads.describe", "GET", f"{_V1}/leads/describe.json", _reads(leads.describe), _READ),
+    Route("leads.describe2", "GET", f"{_V1}/leads/describe2.json", _reads(leads.describe2), _READ),
+    Route("leads.sync", "POST", f"{_V1}/leads.json", leads.sync, _WRITE, writes=True),
+    Route("leads.query", "GET", f"{_V1}/leads.json", _reads(leads.query), _READ),
+    Route("lead.get", "GET", f"{_V1}/lead/{{id}}.json", _reads(leads.get_by_id), _READ),
+    Route("leads.partitions", "GET", f"{_V1}/leads/partitions.json", _reads(leads.partitions), _READ),
+    Route(
+        "leads.partitions.update",
+        "POST",
+        f"{_V1}/leads/partitions.json",
+        leads.update_partitions,
+        _WRITE,
+        writes=True,
+    ),
+    Route("members.describe", "GET", f"{_V1}/programs/members/describe.json", _reads(members.describe), _READ),
+    # Superseded, and still in Adobe's endpoint table.
+    Route("members.describe", "GET", f"{_V1}/program/members/describe.json", _reads(members.describe), _READ),
+    Route("members.query", "GET", f"{_V1}/programs/{{id}}/members.json", _reads(members.query), _READ),
+    Route(
+        "members.status",
+        "POST",
+        f"{_V1}/programs/{{id}}/members/status.json",
+        members.sync_status,
+        _WRITE,
+        writes=True,
+    ),
+    Route("members.data", "POST", f"{_V1}/programs/{{id}}/members.json", members.sync_data, _WRITE, writes=True),
+    Route(
+        "members.delete",
+        "POST",
+        f"{_V1}/programs/{{id}}/members/delete.json",
+        members.delete,
+        _WRITE,
+        writes=True,
+    ),
+    Route("usage.today", "GET", f"{_V1}/stats/usage.json", _reads(usage.usage_today), None),
+    Route("usage.week", "GET", f"{_V1}/stats/usage/last7days.json", _reads(usage.usage_last_week), None),
+    Route("errors.today", "GET", f"{_V1}/stats/errors.json", _reads(usage.errors_today), None),
+    Route("errors.week", "GET", f"{_V1}/stats/errors/last7days.json", _reads(usage.errors_last_week), None),
+    Route("program.get", "GET", f"{_ASSET}/program/{{id}}.json", _reads(assets.program_by_id), _ASSETS),
+    Route("program.by_name", "GET", f"{_ASSET}/program/byName.json", _reads(assets.program_by_name), _ASSETS),
+    Route("programs.browse", "GET", f"{_ASSET}/programs.json", _reads(assets.programs), _ASSETS),
+    Route("channels.browse", "GET", f"{_ASSET}/channels.json", _reads(assets.channels), _ASSETS),
+    Route("channel.by_name", "GET", f"{_ASSET}/channel/byName.json", _reads(assets.channel_by_name), _ASSETS),
+    Route("folder.get", "GET", f"{_ASSET}/folder/{{id}}.json", _reads(assets.folder_by_id), _ASSETS),
+    Route(
+        "bulk.import.create",
+        "POST",
+        "/bulk/v1/program/{id}/members/import.json",
+        bulk.create,
+        _WRITE,
+        writes=True,
+    ),
+    Route("bulk.import.status", "GET", f"{_IMPORT}/status.json", _reads(bulk.status), _WRITE),
+    Route("bulk.import.failures", "GET", f"{_IMPORT}/failures.json", _reads(bulk.failures), _WRITE),
+    Route("bulk.import.warnings", "GET", f"{_IMPORT}/warnings.json", _reads(bulk.warnings), _WRITE),
+)
+
+_FIXED: dict[str, dict[str, Route]] = {}
+_PATTERNS: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
+for _route in ROUTES:
+    if "{id}" in _route.path:
+        _pattern = re.compile(re.escape(_route.path).replace(re.escape("{id}"), r"(\d{1,15})"))
+        _PATTERNS.setdefault(_route.path, (_pattern, {}))[1][_route.method] = _route
+    else:
+        _FIXED.setdefault(_route.path, {})[_route.method] = _route
+
+
+def find(method: str, path: str) -> Match | None:
+    """The endpoint of a path; None for a path that no endpoint has (610)."""
+    methods = _FIXED.get(path)
+    if methods is not None:
+        return Match(methods.get(method))
+    for pattern, methods in _PATTERNS.values():
+        match = pattern.fullmatch(path)
+        if match is not None:
+            return Match(methods.get(method), match.groups())
+    return None
