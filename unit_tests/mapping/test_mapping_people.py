@@ -343,7 +343,8 @@ def test_mobly_in_every_accepted_shape_gives_the_same() -> None:
     cached = {
         name.lower(): json.dumps(value) if isinstance(value, dict | list) else value for name, value in flat.items()
     }
-    shapes = [flat, nested, nested | {"lead": json.dumps(LEAD)}, cached]
+    texts = flat | {name: json.dumps(flat[name]) for name in ("company", "tags", "remoteIds", "phoneNumbers")}
+    shapes = [flat, nested, nested | {"lead": json.dumps(LEAD), "id": "association"}, cached, texts]
     more: dict[str, Any] = {
         "program_links": [
             {"program_id": "1", "program_status": "A", "event": "4711", "lead_scan_threshold": 2},
@@ -358,7 +359,7 @@ def test_mobly_in_every_accepted_shape_gives_the_same() -> None:
     assert [target.program_status for target in results[0].targets] == ["Engaged"]
     assert results[0].person is not None
     assert results[0].person.fields == {**LEAD_FIELDS, "scans": 2}
-    assert results[1:] == results[:1] * 3
+    assert results[1:] == results[:1] * 4
 
 
 def test_mobly_nested_columns_resolve_on_both_levels_and_by_jmespath() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_marketo_programs.config import ProgramLink, Settings
+from destination_marketo_programs.config import ProgramLink, QualifierMapping, Settings
 from destination_marketo_programs.mapping import Mapper, routing
 from destination_marketo_programs.mapping.texts import text_of
 from destination_marketo_programs.model import Mapped, Target, Verdict
@@ -197,6 +197,15 @@ def test_the_first_mapping_in_the_list_decides_across_columns_and_programs() -> 
         "other column",
     ]
     assert statuses(mapped(*links, qualifier_mappings=mappings[2:], record=record)) == ["first value"] * 2
+
+
+def test_the_earlier_of_two_mappings_for_one_value_decides() -> None:
+    mappings = [qualifier("Yes", "Engaged"), qualifier("Yes", "Attended")]
+    settings = Settings.model_construct(
+        program_links=(ProgramLink.model_validate(link(1)),),
+        qualifier_mappings=tuple(QualifierMapping.model_validate(mapping) for mapping in mappings),
+    )
+    assert statuses(Mapper(settings).map("s", {"email": "ada@example.org", "answer": "Yes"})) == ["Engaged"]
 
 
 def test_the_threshold_comes_before_the_qualifier() -> None:
