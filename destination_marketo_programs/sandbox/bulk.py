@@ -41,7 +41,6 @@ class Job(msgspec.Struct):
     status_name: Status
     delimiter: str
     file: bytes
-    partitions: frozenset[str] | None
     start_after: float
     work_seconds: float
     fault: Fault
@@ -90,7 +89,6 @@ class BulkJobs:
         status: Status,
         delimiter: str,
         file: bytes,
-        partitions: frozenset[str] | None,
         fault: Fault,
     ) -> Job:
         """Queue a job."""
@@ -99,7 +97,7 @@ class BulkJobs:
         work = settings.bulk_job_seconds + settings.bulk_seconds_per_1000_rows * rows / 1000
         number = len(self._jobs)
         wait = 0.0 if number % _EVERY_THIRD == _EVERY_THIRD - 1 else settings.bulk_start_seconds
-        job = Job(_FIRST_JOB_ID + number, program, status, delimiter, file, partitions, now + wait, work, fault)
+        job = Job(_FIRST_JOB_ID + number, program, status, delimiter, file, now + wait, work, fault)
         self._jobs[job.id] = job
         self._queue.append(job)
         self.advance()
@@ -118,7 +116,7 @@ class BulkJobs:
         if not self._queue or len(self._running) >= self._instance.settings.bulk_running:
             return False
         job = self._queue[0]
-        start = max(job.start_after, self._slot_free_at if self._running else job.start_after)
+        start = max(job.start_after, self._slot_free_at)
         if start > now:
             return False
         self._queue.pop(0)
@@ -159,7 +157,7 @@ def create(instance: Instance, request: Request) -> Callable[[], Answer]:
             instance.bulk.advance()
             if instance.bulk.is_full():
                 raise ApiError("1016")
-            job = instance.bulk.add(program, status, delimiter, file, request.service.partitions, request.fault)
+            job = instance.bulk.add(program, status, delimiter, file, request.fault)
         return Answer([_job_row(job)])
 
     return commit
@@ -254,9 +252,10 @@ def _run(instance: Instance, job: Job) -> None:
     if problem is not None:
         _fail(job, problem)
         return
+    columns = _Columns(instance, job.header)
     for position, cells in enumerate(rows[1:]):
         if cells:
-            _import_row(instance, job, position, cells)
+            _import_row(instance, job, columns, position, cells)
     job.state = "Complete"
     job.message = _summary(job)
 
@@ -295,28 +294,64 @@ def _column(instance: Instance, name: str) -> Field | None:
     return field if field is not None else instance.store.member_fields.get(name)
 
 
-def _import_row(instance: Instance, job: Job, position: int, cells: list[str]) -> None:
-    values = dict(zip(job.header, (cell.strip() for cell in cells), strict=False))
-    problem = _row_problem(instance, job, position, cells, values)
+class _Columns:
+    """The header of a file, understood once for all its rows."""
+
+    def __init__(self, instance: Instance, header: list[str]) -> None:
+        store = instance.store
+        self.header = header
+        self.email = header.index("email")
+        self.member_names = [name for name in header if name not in store.lead_fields]
+        fields = [_column(instance, name) for name in header]
+        self._checked = [
+            (position, field)
+            for position, field in enumerate(fields)
+            if field is not None and field.data_type != "email"
+        ]
+        self._check_values = instance.settings.check_values
+
+    def problem(self, cells: list[str]) -> str | None:
+        """Why a row cannot be imported, in the words of the failure file, or None."""
+        if len(cells) != len(self.header):
+            return "Number of values does not match number of columns"
+        email = cells[self.email]
+        if not email:
+            return "Email Address is missing"
+        if not email.isascii():
+            return "Invalid characters in field Email Address"
+        if not self._check_values:
+            return None
+        for position, field in self._checked:
+            text = cells[position]
+            if text and value_problem(field, text) is not None:
+                return _type_text(field)
+        return None
+
+
+def _import_row(instance: Instance, job: Job, columns: _Columns, position: int, cells: list[str]) -> None:
+    store, at = instance.store, instance.clock.now()
+    stripped = [cell.strip() for cell in cells]
+    row_fault = job.fault.row
+    if row_fault is not None and row_fault.matches(position, dict(zip(job.header, stripped, strict=False))):
+        job.failed.append((cells, row_fault.message))
+        return
+    problem = columns.problem(stripped)
     if problem is not None:
         job.failed.append((cells, problem))
         return
-    store, at = instance.store, instance.clock.now()
+    values: Json = dict(zip(columns.header, stripped, strict=True))
+    member_fields: Json = {name: values.pop(name) for name in columns.member_names}
     email = values["email"]
-    found = store.find("email", email)
-    if len(found) > 1:
+    found = store.index("email").get(email.lower())
+    if isinstance(found, list):
         job.failed.append((cells, "Multiple people match the email address"))
         return
-    partition_id = store.partitions[DEFAULT_PARTITION]
-    lead_fields: Json = {name: value for name, value in values.items() if name in store.lead_fields}
-    member_fields: Json = {name: value for name, value in values.items() if name not in store.lead_fields}
-    if found:
-        lead_id = found[0]
-        store.update_lead(store.leads[lead_id], lead_fields, at)
+    if found is not None:
+        store.update_lead(store.leads[found], values, at)
     else:
-        lead_id = store.insert_lead(lead_fields, partition_id, at)
-    outcome = store.put_member(job.program, lead_id, job.status_name, at)
-    member = store.members[job.program.id][lead_id]
+        found = store.insert_lead(values, store.partitions[DEFAULT_PARTITION], at)
+    outcome = store.put_member(job.program, found, job.status_name, at)
+    member = store.members[job.program.id][found]
     if member_fields:
         write_member_fields(member, member_fields)
     backward = outcome == "skipped" and member.status != job.status_name.name
@@ -326,26 +361,6 @@ def _import_row(instance: Instance, job: Job, position: int, cells: list[str]) -
     job.processed += 1
     if _EMAIL.fullmatch(email) is None:
         job.warned.append((cells, "Invalid email address"))
-
-
-def _row_problem(instance: Instance, job: Job, position: int, cells: list[str], values: dict[str, str]) -> str | None:
-    row_fault = job.fault.row
-    if row_fault is not None and row_fault.matches(position, dict(values)):
-        return row_fault.message
-    if len(cells) != len(job.header):
-        return "Number of values does not match number of columns"
-    if not values["email"]:
-        return "Email Address is missing"
-    if not values["email"].isascii():
-        return "Invalid characters in field Email Address"
-    for name, text in values.items():
-        if not text:
-            continue
-        field = _column(instance, name)
-        assert field is not None  # noqa: S101 - the header was checked; for the type checker
-        if value_problem(field, text) is not None:
-            return _type_text(field)
-    return None
 
 
 def _type_text(field: Field) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -93,6 +94,8 @@ def serve(port: int | None, settings: Settings | None = None, chaos: Chaos | Non
             loop.add_signal_handler(number, stop.set)
         await serve_forever(instance, port or 0, announce, stop)
 
+    # Millions of records that stay are not worth being walked again and again.
+    gc.set_threshold(50_000, 20, 100)
     asyncio.run(run())
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 TEXT_TYPES = frozenset({"string", "text", "email", "phone", "url", "reference"})
 TEXT_AREA_BYTES = 30_000
+_NOT_PLAIN = -1
+"""In place of a length: the value of such a field needs a closer look, however short it is."""
 
 Problem = tuple[str, str]
 """Record-level code and message."""
@@ -77,31 +79,48 @@ class FieldTable:
         """REST names that queries can filter by."""
         return [field.name for field in self._fields.values() if field.searchable]
 
-    def first_problem(self, row: Mapping[str, Any], ignored: str, check_values: bool) -> Problem | None:
-        """Why Marketo would refuse this row's fields: 1006, 1003 or 1001, or None.
+    def checker(self, ignored: str, check_values: bool) -> Callable[[Mapping[str, Any]], Problem | None]:
+        """A function that says why Marketo would refuse a row's fields: 1006, 1003 or 1001, or None.
+
+        Rows of one call mostly have the same members, so that what their names mean is worked out once.
 
         Args:
-            row: REST name to JSON value.
             ignored: a key that is no field here (`id`, `leadId`).
             check_values: False looks at names only.
         """
-        plain_texts = self._plain_texts
-        for name, value in row.items():
-            if type(value) is str:
-                limit = plain_texts.get(name)
-                if limit is not None and len(value) <= limit:
+        fields = self._fields
+        shapes: dict[tuple[str, ...], list[int]] = {}
+
+        def check(row: Mapping[str, Any]) -> Problem | None:
+            names = tuple(row)
+            limits = shapes.get(names)
+            if limits is None:
+                problem = self._names_problem(names, ignored)
+                if problem is not None:
+                    return problem
+                limits = shapes[names] = [self._plain_texts.get(name, _NOT_PLAIN) for name in names]
+            if not check_values:
+                return None
+            for name, value, limit in zip(names, row.values(), limits, strict=True):
+                if value.__class__ is str and len(value) <= limit:
                     continue
+                if name != ignored and value is not None and value != "":
+                    problem = value_problem(fields[name], value)
+                    if problem is not None:
+                        return problem
+            return None
+
+        return check
+
+    def _names_problem(self, names: Iterable[str], ignored: str) -> Problem | None:
+        for name in names:
+            field = self._fields.get(name)
             if name == ignored:
                 continue
-            field = self._fields.get(name)
             if field is None:
                 return "1006", f"Field '{name}' not found"
             if not field.updateable:
                 return "1003", f"Field '{name}' is read only"
-            if check_values and value is not None and value != "":
-                problem = value_problem(field, value)
-                if problem is not None:
-                    return problem
         return None
 
     def has_company_field(self, row: Mapping[str, Any]) -> bool:
@@ -111,6 +130,8 @@ class FieldTable:
 
 def value_problem(field: Field, value: object) -> Problem | None:
     """Why `value` does not fit `field`, or None. Null and empty text are no values and not asked about."""
+    if isinstance(value, str) and field.data_type == "string" and len(value) <= (field.length or 0):
+        return None
     if field.data_type in TEXT_TYPES:
         return _text_problem(field, value)
     if not _FITS[field.data_type](value):

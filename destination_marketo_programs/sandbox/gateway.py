@@ -220,7 +220,9 @@ class Gateway:
     def _success(self, raw: RawCall, call: Call, answer: Answer, fault: Fault) -> Reply:
         call.request_id = self._instance.request_id()
         if answer.file is not None:
-            return _damaged(Reply(200, answer.file, "text/plain;charset=UTF-8"), fault)
+            # Half a file with a whole answer around it could not be told from a whole file.
+            cut = fault.cut_short or fault.truncate
+            return Reply(200, answer.file, "text/plain;charset=UTF-8", cut=cut)
         body: dict[str, Any] = {"requestId": call.request_id, "success": True}
         if answer.asset:
             body |= {"errors": [], "warnings": answer.warnings or []}

@@ -145,11 +145,19 @@ def _hashable(value: object) -> bool:
 
 def _decide_all(instance: Instance, request: Request, plan: _Sync) -> list[int | Json]:
     """Per row: the lead id to update, 0 to create one, or the finished row that refuses it."""
-    store, settings = instance.store, instance.settings
-    check, check_values = store.lead_fields.first_problem, settings.check_values
+    store = instance.store
     lookup_field, row_fault = plan.lookup_field, request.fault.row
     index = {} if lookup_field == "id" else store.index(lookup_field)
     ignored = lookup_field if lookup_field in _LOOKUP_FIELDS_READ_ONLY else ""
+    check = store.lead_fields.checker(ignored, instance.settings.check_values)
+    # Nothing but the key decides: the case of nearly all calls, worth a short way.
+    by_key_alone = (
+        plan.action == "createOrUpdate"
+        and not plan.partition_named
+        and request.service.partitions is None
+        and not instance.settings.refuse_company_updates
+        and lookup_field != "id"
+    )
     decisions: list[int | Json] = []
     for position, row in enumerate(plan.rows):
         if row_fault is not None and row_fault.matches(position, row):
@@ -161,7 +169,7 @@ def _decide_all(instance: Instance, request: Request, plan: _Sync) -> list[int |
         if "id" in row and (plan.action != "updateOnly" or lookup_field != "id"):
             decisions.append(skipped("1003", "Field 'id' is allowed with action 'updateOnly' only"))
             continue
-        problem = check(row, ignored, check_values)
+        problem = check(row)
         if problem is not None:
             decisions.append(skipped(*problem))
             continue
@@ -178,7 +186,10 @@ def _decide_all(instance: Instance, request: Request, plan: _Sync) -> list[int |
                 decisions.append(skipped("1007"))
                 continue
             found = found[0] if found else None
-        decisions.append(_decide(instance, request, plan, row, found))
+        if by_key_alone:
+            decisions.append(found or plan.refusal or 0)
+        else:
+            decisions.append(_decide(instance, request, plan, row, found))
     return decisions
 
 

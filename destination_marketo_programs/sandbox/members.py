@@ -152,14 +152,22 @@ def sync_data(instance: Instance, request: Request) -> Callable[[], Answer]:
 
     def commit() -> Answer:
         with instance.store.lock:
-            result = [_write_data(instance, request, program, seq, row) for seq, row in enumerate(rows)]
+            check = instance.store.member_fields.checker("leadId", instance.settings.check_values)
+            result = [_write_data(instance, request, program, seq, row, check) for seq, row in enumerate(rows)]
         request.note_codes(result)
         return Answer(result)
 
     return commit
 
 
-def _write_data(instance: Instance, request: Request, program: Program, seq: int, row: Json) -> Json:
+def _write_data(
+    instance: Instance,
+    request: Request,
+    program: Program,
+    seq: int,
+    row: Json,
+    check: Callable[[Json], tuple[str, str] | None],
+) -> Json:
     store = instance.store
     refused = _row_refusal(instance, request, seq, row)
     if refused is not None:
@@ -167,7 +175,7 @@ def _write_data(instance: Instance, request: Request, program: Program, seq: int
     member = store.members[program.id].get(row["leadId"])
     if member is None:
         return skipped_member(seq, "1013")
-    problem = store.member_fields.first_problem(row, "leadId", instance.settings.check_values)
+    problem = check(row)
     if problem is not None:
         return skipped_member(seq, *problem)
     write_member_fields(member, {name: value for name, value in row.items() if name != "leadId"})

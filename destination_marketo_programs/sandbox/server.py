@@ -178,11 +178,13 @@ class SandboxServer:
         self.stop()
 
     def start(self) -> None:
-        """Start serving; returns when the port answers.
+        """Start serving; returns when the port answers. After a `stop` it serves the same state on the same port.
 
         Raises:
             OSError: the port is taken.
         """
+        self._ready.clear()
+        self._failure = None
         self._thread = threading.Thread(target=self._run, name="marketo-sandbox", daemon=True)
         self._thread.start()
         if not self._ready.wait(_START_SECONDS):
@@ -209,6 +211,7 @@ class SandboxServer:
 
     async def _serve(self) -> None:
         runner, port = await _start(self.instance, self._port)
+        self._port = port
         self.url = f"http://{HOST}:{port}"
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()

@@ -43,6 +43,8 @@ DEFAULT_SERVICE = Service(
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How this Marketo behaves. Replaced as a whole, never changed in place.
 
+    `calls_kept` and `keep_fields` take effect at the start and at a reset, all others at the next call.
+
     Attributes:
         token_life_seconds: life of a fresh access token.
         limits: whether 606, 607 and 615 are enforced at all.
