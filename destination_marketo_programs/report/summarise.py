@@ -83,12 +83,11 @@ def replay_command(category: str | None, code: str | None, files: Sequence[Outco
         local = [os.path.commonpath(local)]
     places = " ".join(map(shlex.quote, [*local, *(["rejected-leads"] if fetches else [])]))
     pair = msgspec.json.encode({"category": category, "code": code}).decode()[1:-1]
-    steps = [
-        *fetches,
+    send = (
         f"grep -rhF --include='rejected-*.jsonl' {shlex.quote(pair)} {places} | "
-        "destination-marketo-programs write --config config.json --catalog catalog.json",
-    ]
-    return " && ".join(steps)
+        "destination-marketo-programs write --config config.json --catalog catalog.json"
+    )
+    return " && ".join([*fetches, send])
 
 
 def _sum(cells: Iterable[tuple[Cell, int]]) -> Counts:

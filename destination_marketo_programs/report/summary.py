@@ -86,7 +86,12 @@ class SyncRun(msgspec.Struct, frozen=True):
 
 
 class Lead(msgspec.Struct, frozen=True):
-    """One rejected record x program, with what its rejected record says about the person."""
+    """One rejected record x program, with what its rejected record says about the person.
+
+    Attributes:
+        counted_event: the event under which it is counted; another than `event` only beyond the number of events
+            that a report can tell apart.
+    """
 
     at: str
     stream: str
@@ -95,6 +100,7 @@ class Lead(msgspec.Struct, frozen=True):
     email: str | None
     company: str | None
     event: str | None
+    counted_event: str | None
     program_id: int | None
     program_status: str | None
     category: str | None

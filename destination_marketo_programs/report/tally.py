@@ -42,6 +42,7 @@ _NO_PROGRAM = -1
 _RESULTS = frozenset(map(str, Result))
 
 _SCHEMA = """
+CREATE TABLE cell (number INTEGER PRIMARY KEY, dry_run INTEGER);
 CREATE TABLE latest (
     record INTEGER, program INTEGER, cell INTEGER, run INTEGER, superseded INTEGER, at TEXT,
     PRIMARY KEY (record, program)
@@ -71,10 +72,25 @@ SET cell = excluded.cell, at = excluded.at, event = excluded.event, message = ex
 WHERE excluded.at >= at
 """
 _NAME_PERSON = "UPDATE rejected SET name = ?, email = ?, company = ? WHERE record = ? AND program = ?"
-_LEADS = """
-SELECT rejected.*, row_number() OVER (PARTITION BY rejected.cell ORDER BY rejected.at DESC) AS turn
-FROM rejected JOIN latest USING (record, program)
-WHERE latest.cell = rejected.cell
+_RECORDS = """
+SELECT count(*) FROM (
+    SELECT DISTINCT record FROM latest JOIN cell ON cell.number = latest.cell WHERE cell.dry_run = ?
+)
+"""
+_ALL_LEADS = """
+SELECT rejected.* FROM rejected JOIN latest USING (record, program) JOIN cell ON cell.number = latest.cell
+WHERE latest.cell = rejected.cell AND cell.dry_run = ?
+ORDER BY rejected.cell, rejected.at, rejected.record
+"""
+_LEADS_IN_TURN = """
+SELECT rejected.* FROM (
+    SELECT rejected.record, rejected.program,
+           row_number() OVER (PARTITION BY rejected.cell ORDER BY rejected.at DESC, rejected.record) AS turn
+    FROM rejected JOIN latest USING (record, program) JOIN cell ON cell.number = latest.cell
+    WHERE latest.cell = rejected.cell AND cell.dry_run = ?
+    ORDER BY turn LIMIT ?
+) JOIN rejected USING (record, program)
+ORDER BY rejected.at DESC, rejected.record
 """
 
 _Row = tuple[object, ...]
@@ -149,26 +165,21 @@ class Tally:
 
     def records(self, *, dry_run: bool) -> int:
         """Number of distinct records of real outcomes, or of dry runs."""
-        chosen = ",".join(str(number) for cell, number in self._cells.items() if cell.dry_run is dry_run)
-        rows = self._database.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT record FROM latest WHERE cell IN ({chosen}))"
-        )
-        return int(rows.fetchone()[0])
+        return int(self._database.execute(_RECORDS, (dry_run,)).fetchone()[0])
 
-    def leads(self, limit: int | None = None) -> Iterator[Lead]:
-        """Rejected leads. With a limit: the latest of each kind in turn, so that no kind crowds out another.
+    def leads(self, *, dry_run: bool, limit: int | None = None) -> Iterator[Lead]:
+        """Rejected leads of real outcomes, or of dry runs.
 
-        Dry runs are left out where `cells` holds real outcomes as well; the caller decides by their cell.
+        With a limit they are the latest of each kind in turn, so that no kind crowds out another; without, they
+        come kind by kind.
         """
         by_number = {number: cell for cell, number in self._cells.items()}
-        order = "ORDER BY turn, at DESC, record LIMIT ?" if limit is not None else "ORDER BY cell, at, record"
-        real = [number for number, cell in by_number.items() if not cell.dry_run]
-        wanted = f"AND rejected.cell IN ({','.join(map(str, real))})" if real else ""
-        rows = self._database.execute(
-            f"{_LEADS} {wanted} {order}", () if limit is None else (limit,)
-        )  # numbers of our own only
+        if limit is None:
+            rows = self._database.execute(_ALL_LEADS, (dry_run,))
+        else:
+            rows = self._database.execute(_LEADS_IN_TURN, (dry_run, limit))
         for row in rows:
-            (_, _, number, at, stream, key, event, message, hint, lead_id, request_id, retryable, *who, _) = row
+            (_, _, number, at, stream, key, event, message, hint, lead_id, request_id, retryable, *who) = row
             cell = by_number[number]
             name, email, company = who
             yield Lead(
@@ -179,6 +190,7 @@ class Tally:
                 email=email,
                 company=company,
                 event=event,
+                counted_event=cell.event,
                 program_id=cell.program_id,
                 program_status=cell.program_status,
                 category=cell.category,
@@ -263,6 +275,7 @@ class Tally:
                     "It was written by a later version: use that version for the report.",
                 )
             number = self._cells[cell] = len(self._cells)
+            self._database.execute("INSERT INTO cell VALUES (?, ?)", (number, outcome.dry_run))
         return number
 
 
