@@ -31,12 +31,18 @@ class Action:
 
 
 class FieldInfo(NamedTuple):
-    """A lead or program-member field as Marketo describes it."""
+    """A lead or program-member field as Marketo describes it.
+
+    Attributes:
+        name: REST API name.
+        display_name: the name on screen; "" where Marketo gives none.
+    """
 
     name: str
     data_type: str
     length: int | None
     updateable: bool
+    display_name: str = ""
 
 
 class LeadDescription(NamedTuple):
@@ -161,7 +167,11 @@ def read_field(field: Any) -> FieldInfo | None:
         return None
     length = field.get("length")
     return FieldInfo(
-        name, str(field.get("dataType") or "string"), length if isinstance(length, int) else None, updateable
+        name,
+        str(field.get("dataType") or "string"),
+        length if isinstance(length, int) else None,
+        updateable,
+        str(field.get("displayName") or ""),
     )
 
 

@@ -1,0 +1,9 @@
+"""Every read-only check of configuration, Marketo and storage, shared by `check`, `write` and `plan`.
+
+One door: `run_preflight`. It asks (`asking`), and everything else judges what was answered: `programs`, `statuses`,
+`fields`, `account`. None of the judging modules does I/O.
+"""
+
+from destination_marketo_programs.preflight.checks import Preflight, run_preflight
+
+__all__ = ["Preflight", "run_preflight"]
