@@ -74,6 +74,12 @@ class CallLog:
             self._by_ending[call.endpoint, ending] += 1
             self._lock.notify_all()
 
+    def executed_late(self, call: Call) -> None:
+        """Note that a call whose connection was cut has been executed after all."""
+        with self._lock:
+            call.executed = True
+            self._lock.notify_all()
+
     def __len__(self) -> int:
         with self._lock:
             return self._numbers

@@ -127,6 +127,8 @@ class Gateway:
                 raise ApiError("610")  # noqa: TRY301
             if match.route is None:
                 raise ApiError("605")  # noqa: TRY301
+            if match.route.method == "GET" and raw.method == "POST" and not _is_form(raw):
+                raise ApiError("612")  # noqa: TRY301
             _check_permission(service, match.route.permission)
             request = Request(
                 path_ids=match.path_ids,
@@ -180,7 +182,7 @@ class Gateway:
             if fault.hold_at is not None:
                 await self._instance.faults.hold(fault.name)
             commit()
-            call.executed = True
+            self._instance.calls.executed_late(call)
 
         task = asyncio.get_running_loop().create_task(run())
         self._background.add(task)
@@ -325,8 +327,6 @@ def _check_size(instance: Instance, raw: RawCall) -> None:
             raise HttpRefusal(413)
     elif len(raw.body) > settings.body_bytes:
         raise HttpRefusal(413)
-    if raw.method == "POST" and "_method=GET" in raw.query_string and not _is_form(raw):
-        raise ApiError("612")
 
 
 def _check_permission(service: Service, permission: Permission | None) -> None:

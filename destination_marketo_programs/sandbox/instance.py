@@ -27,7 +27,8 @@ class Instance:
 
     def reset(self) -> None:
         """Back to the shipped state: no leads, no calls, no faults, no jobs; settings stay."""
-        self.faults.clear()
+        self.faults.clear()  # lets go whoever is held
+        self.faults = Faults()
         self.store = Store(self.clock, self.settings.keep_fields)
         self.tokens = Tokens(self.clock)
         self.limits = Limits(self.clock)
