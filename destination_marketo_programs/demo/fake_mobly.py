@@ -192,6 +192,7 @@ class FakeMobly:
         api_key: the only key it accepts; anything else gets 401.
         burst: calls at once.
         per_second: calls per second after that.
+        largest_page: records per page that it gives at most, whatever `limit` asks for.
         port: 0 takes a free one.
     """
 
@@ -202,10 +203,12 @@ class FakeMobly:
         api_key: str = API_KEY,
         burst: int = 20,
         per_second: float = 1.0,
+        largest_page: int = MAX_LIMIT,
         port: int = 0,
     ) -> None:
         self.organisation = organisation
         self.api_key = api_key
+        self._largest_page = largest_page
         self.calls: list[Call] = []
         self._bucket = TokenBucket(burst, per_second)
         self._port = port
@@ -290,19 +293,19 @@ class FakeMobly:
             raise _Refusal(429, "Too Many Requests", {"Retry-After": str(math.ceil(wait))})
 
     async def _list_events(self, request: web.Request) -> web.Response:
-        return _page(request, "events", self.organisation.events())
+        return self._page(request, "events", self.organisation.events())
 
     async def _list_leads(self, request: web.Request) -> web.Response:
-        return _page(request, "leads", self.organisation.leads())
+        return self._page(request, "leads", self.organisation.leads())
 
     async def _list_tag_groups(self, request: web.Request) -> web.Response:
-        return _page(request, "tagGroups", self.organisation.tag_groups())
+        return self._page(request, "tagGroups", self.organisation.tag_groups())
 
     async def _list_event_leads(self, request: web.Request) -> web.Response:
         associations = self.organisation.event_leads(_whole_number(request.match_info["event"], "eventId"))
         if associations is None:
             raise _Refusal(404, "Event not found")
-        return _page(request, "eventLeads", associations)
+        return self._page(request, "eventLeads", associations)
 
     async def _get_event(self, request: web.Request) -> web.Response:
         wanted = _whole_number(request.match_info["event"], "eventId")
@@ -317,19 +320,19 @@ class FakeMobly:
             raise _Refusal(404, "Lead not found")
         return web.json_response({"status": 200, "results": lead})
 
-
-def _page(request: web.Request, collection: str, items: list[Json]) -> web.Response:
-    limit = _whole_number(request.query.get("limit", str(DEFAULT_LIMIT)), "limit")
-    offset = _whole_number(request.query.get("offset", "0"), "offset")
-    if not 1 <= limit <= MAX_LIMIT:
-        raise _Refusal(400, f"limit must be between 1 and {MAX_LIMIT}")
-    return web.json_response(
-        {
-            "status": 200,
-            "pagination": {"limit": limit, "offset": offset},
-            "results": {collection: items[offset * limit : (offset + 1) * limit], "total": len(items)},
-        }
-    )
+    def _page(self, request: web.Request, collection: str, items: list[Json]) -> web.Response:
+        limit = _whole_number(request.query.get("limit", str(DEFAULT_LIMIT)), "limit")
+        offset = _whole_number(request.query.get("offset", "0"), "offset")
+        if not 1 <= limit <= MAX_LIMIT:
+            raise _Refusal(400, f"limit must be between 1 and {MAX_LIMIT}")
+        limit = min(limit, self._largest_page)
+        return web.json_response(
+            {
+                "status": 200,
+                "pagination": {"limit": limit, "offset": offset},
+                "results": {collection: items[offset * limit : (offset + 1) * limit], "total": len(items)},
+            }
+        )
 
 
 def _whole_number(text: str, name: str) -> int:

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 STREAM: Final = "captured_leads"
 """Name of the stream, as in `examples/mobly/manifest.yaml`."""
 
-SUMMIT, ROADSHOW, DINNER = 4711, 4712, 4713
+EXPO, ROADSHOW, PARTNER_DAY = 4711, 4712, 4713
 
 
 def _event(number: int, name: str, kind: str, day: str, city: str, country: str) -> Json:
@@ -28,8 +28,8 @@ def _event(number: int, name: str, kind: str, day: str, city: str, country: str)
         "id": number,
         "name": name,
         "type": kind,
-        "registrationEnabled": kind != "TRADE_SHOW",
-        "createdAt": "2026-07-01T09:00:00Z",
+        "registrationEnabled": kind != "EVENT",
+        "createdAt": "2026-02-02T09:00:00Z",
         "startDate": day,
         "endDate": day,
         "location": {"city": city, "country": country},
@@ -58,14 +58,14 @@ def _tag_group(number: int, name: str, values: Sequence[str], *, several: bool) 
     }
 
 
-WANTS_DEMO: Final = _tag_group(1, "Wants a demo", ("Yes", "No", "Ask again in spring"), several=False)
+WANTS_DEMO: Final = _tag_group(1, "Wants a demo", ("Yes", "No", "Next year"), several=False)
 INTERESTS: Final = _tag_group(2, "Interests", ("Badge printing", "Lead capture", "Reporting"), several=True)
 TAG_GROUPS: Final = (WANTS_DEMO, INTERESTS)
 
 EVENTS: Final = (
-    _event(SUMMIT, "Revenue Summit 2026", "CONFERENCE", "2026-09-15", "Chicago", "United States"),
-    _event(ROADSHOW, "Roadshow Rotterdam", "TRADE_SHOW", "2026-10-06", "Rotterdam", "Netherlands"),
-    _event(DINNER, "Partner Dinner", "DINNER_MEAL", "2026-10-07", "Rotterdam", "Netherlands"),
+    _event(EXPO, "Spring Expo 2026", "TRADE_SHOW", "2026-04-14", "Chicago", "United States"),
+    _event(ROADSHOW, "Roadshow Rotterdam", "EVENT", "2026-05-06", "Rotterdam", "Netherlands"),
+    _event(PARTNER_DAY, "Partner day 2026", "CONFERENCE", "2026-05-07", "Rotterdam", "Netherlands"),
 )
 for _one in EVENTS:
     _one["tagGroups"] = [group["id"] for group in TAG_GROUPS]
@@ -136,9 +136,9 @@ def generate(count: int = 500, *, seed: int = 20261123, marketo_ids: Sequence[in
 def _new_lead(chance: random.Random, position: int, marketo_id: int | None) -> Json:
     first, last = chance.choice(_FIRST_NAMES), chance.choice(_LAST_NAMES)
     company, domain, industry, city, state, postcode, country = chance.choice(_COMPANIES)
-    event = chance.choices(EVENTS, weights=(6, 3, 1))[0]
+    event = chance.choices(EVENTS, weights=(12, 7, 3))[0]
     registered = event["registrationEnabled"] and _happens(chance, 0.7)
-    captured_at = datetime(2026, 9, 1, 8, tzinfo=UTC) + timedelta(minutes=7 * position)
+    captured_at = datetime(2026, 4, 14, 8, tzinfo=UTC) + timedelta(minutes=7 * position)
     remote_ids = [{"id": f"hs-{position}", "integrationType": "HUB_SPOT"}] if position % 29 == 0 else []
     if marketo_id is not None:
         remote_ids.append({"id": str(marketo_id), "integrationType": "MARKETO"})

@@ -1,0 +1,134 @@
+"""The stand-in for Mobly answers in the shapes of Mobly's own description."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import yaml
+from openapi_schema_validator import OAS30Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT4
+
+from destination_marketo_programs.demo.fake_mobly import API_KEY, FakeMobly, Organisation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json = dict[str, Any]
+
+DESCRIPTION = yaml.safe_load((Path(__file__).parent / "fixtures" / "mobly-rest-api-v0.openapi.yml").read_text())
+# The official file refers to this schema and does not define it; Mobly's help pages name these systems.
+DESCRIPTION["components"]["schemas"]["IntegrationType"] = {
+    "type": "string",
+    "enum": ["MARKETO", "HUB_SPOT", "SALES_FORCE", "PARDOT", "PIPE_DRIVE", "ZOHO", "ELOQUA", "WEBHOOK"],
+}
+REGISTRY: Registry[Any] = Registry().with_resource("mobly", Resource.from_contents(DESCRIPTION, DRAFT4))
+# The samples hold malformed addresses on purpose, so `email` is the one format that is not asserted.
+FORMATS = OAS30Validator.FORMAT_CHECKER
+
+
+def problems(schema_name: str, body: object) -> list[str]:
+    schema = {"$ref": f"mobly#/components/schemas/{schema_name}"}
+    validator = OAS30Validator(schema, registry=REGISTRY, format_checker=FORMATS)
+    return [
+        f"{list(error.path)}: {error.message}"
+        for error in validator.iter_errors(body)
+        if not (error.validator == "format" and error.validator_value == "email")
+    ]
+
+
+@pytest.fixture(scope="module")
+def mobly() -> Iterator[FakeMobly]:
+    with FakeMobly(Organisation.with_sample_leads(120, marketo_ids=[17]), per_second=1e6) as running:
+        running.organisation.scan_badge(4712, "new.badge@polder.example", firstName="Noor")
+        yield running
+
+
+def get(mobly: FakeMobly, path: str, key: str | None = API_KEY, **query: str) -> requests.Response:
+    headers = {} if key is None else {"x-api-key": key}
+    return requests.get(mobly.url + path, params=query, headers=headers, timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("path", "schema", "total"),
+    [
+        ("/events", "EventListResponse", 3),
+        ("/leads", "LeadsListResponse", None),
+        ("/tagGroups", "TagGroupsListResponse", 2),
+        ("/events/4711/leads", "EventLeadsListResponse", None),
+    ],
+)
+def test_lists_have_the_described_shape_and_page_by_page_index(
+    mobly: FakeMobly, path: str, schema: str, total: int | None
+) -> None:
+    collection = re.sub(r"^.*/leads$", "eventLeads", path) if path.startswith("/events/") else path[1:]
+    found: list[Json] = []
+    page = 0
+    while True:
+        body = get(mobly, path, limit="25", offset=str(page)).json()
+        assert problems(schema, body) == []
+        assert body["pagination"] == {"limit": 25, "offset": page}
+        found += body["results"][collection]
+        page += 1
+        if page * 25 >= body["results"]["total"]:
+            break
+    assert len(found) == body["results"]["total"]
+    assert total is None or len(found) == total
+    assert get(mobly, path, limit="25", offset=str(page)).json()["results"][collection] == []
+
+
+def test_single_objects_have_the_described_shape(mobly: FakeMobly) -> None:
+    lead = get(mobly, "/leads").json()["results"]["leads"][0]
+    one = get(mobly, f"/leads/{lead['id']}").json()
+    assert problems("LeadSingleResponse", one) == []
+    assert one["results"] == lead
+    assert problems("EventSingleResponse", get(mobly, "/events/4711").json()) == []
+
+
+def test_the_default_page_holds_20(mobly: FakeMobly) -> None:
+    assert len(get(mobly, "/leads").json()["results"]["leads"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "query", "status"),
+    [
+        ("/events", None, {}, 401),
+        ("/events", "another-key", {}, 401),
+        ("/events/1/leads", API_KEY, {}, 404),
+        ("/events/1", API_KEY, {}, 404),
+        ("/leads/1", API_KEY, {}, 404),
+        ("/nothing", API_KEY, {}, 404),
+        ("/leads", API_KEY, {"limit": "51"}, 400),
+        ("/leads", API_KEY, {"offset": "-1"}, 400),
+    ],
+)
+def test_refusals_have_the_described_shape(
+    mobly: FakeMobly, path: str, key: str | None, query: dict[str, str], status: int
+) -> None:
+    answer = get(mobly, path, key, **query)
+    assert answer.status_code == status
+    assert problems("ErrorResponse", answer.json()) == []
+
+
+def test_the_limit_answers_429_with_a_waiting_time() -> None:
+    with FakeMobly(Organisation(), burst=2, per_second=0.1) as slow:
+        answers = [get(slow, "/events") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert problems("ErrorResponse", answers[-1].json()) == []
+    assert 9 <= int(answers[-1].headers["Retry-After"]) <= 10
+
+
+def test_a_second_scan_counts_and_makes_no_second_lead() -> None:
+    organisation = Organisation.with_sample_leads(0)
+    first = organisation.scan_badge(4711, "A.Visser@polder.example")
+    assert organisation.scan_badge(4711, "a.visser@polder.example") == first
+    organisation.pick_tag(first, "Wants a demo", "Yes")
+    lead = organisation.lead(first)
+    assert lead is not None
+    assert (lead["numberOfScans"], [tag["value"] for tag in lead["tags"]]) == (2, ["Yes"])
+    assert problems("LeadV0Response", lead) == []
+    assert organisation.event_leads(4711) == [{"leadId": first, "registered": False, "checkedIn": True}]
