@@ -1,0 +1,5 @@
+"""`python -m destination_marketo_programs`."""
+
+from destination_marketo_programs.run import run
+
+run()

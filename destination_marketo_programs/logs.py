@@ -1,0 +1,104 @@
+"""What leaves the process as LOG and TRACE: Airbyte messages, without secrets and without people.
+
+Nothing in this project puts person data or secrets into a log. This is the second line: secrets that are known and
+anything that looks like an address are blanked, whichever library wrote them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from destination_marketo_programs.protocol import Writer
+
+LEVELS = {
+    logging.CRITICAL: "FATAL",
+    logging.ERROR: "ERROR",
+    logging.WARNING: "WARN",
+    logging.INFO: "INFO",
+    logging.DEBUG: "DEBUG",
+}
+_ADDRESS = re.compile(r"[^\s\"'<>,;:=&()]+(?:@|%40)[^\s\"'<>,;:=&()]+")
+SHORTEST_SECRET = 3
+
+
+class Scrubber:
+    """Blanks known secrets and whatever looks like an email address."""
+
+    def __init__(self) -> None:
+        self._secrets: tuple[str, ...] = ()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Learn more secrets; very short ones are left alone, as they would blank half of every text."""
+        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)}
+        self._secrets = tuple(sorted(known, key=len, reverse=True))
+
+    def clean(self, text: str) -> str:
+        """The text as it may be shown."""
+        for secret in self._secrets:
+            text = text.replace(secret, "****")
+        return _ADDRESS.sub("[address]", text)
+
+
+class AirbyteLogHandler(logging.Handler):
+    """Writes log records as Airbyte LOG messages."""
+
+    def __init__(self, writer: Writer, scrubber: Scrubber) -> None:
+        super().__init__()
+        self._writer = writer
+        self._scrubber = scrubber
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; an exception attached to it is shown as type and place only."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text += "\n" + stack_of(record.exc_info[1])
+        level = LEVELS.get(record.levelno, "INFO")
+        self._writer.message({"type": "LOG", "log": {"level": level, "message": self._scrubber.clean(text)}})
+
+
+def stack_of(error: BaseException) -> str:
+    """Where an exception came from, without its text: texts of exceptions quote the values they are about."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        frames = "".join(traceback.format_tb(cause.__traceback__))
+        parts.append(f"{frames}{type(cause).__module__}.{type(cause).__qualname__}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return "\ncaused by:\n".join(parts)
+
+
+def trace_error(
+    scrubber: Scrubber, failure_type: str, message: str, error: BaseException | None = None
+) -> dict[str, Any]:
+    """A TRACE message of type ERROR."""
+    internal = "" if error is None else f"{type(error).__module__}.{type(error).__qualname__}"
+    details: dict[str, Any] = {
+        "message": scrubber.clean(message),
+        "internal_message": scrubber.clean(internal or message),
+        "failure_type": failure_type,
+    }
+    if error is not None:
+        details["stack_trace"] = scrubber.clean(stack_of(error))
+    return {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": time.time() * 1000.0, "error": details}}
+
+
+def install(writer: Writer, scrubber: Scrubber, *, debug: bool) -> None:
+    """Make every logger of the process write Airbyte messages; libraries speak from WARNING on."""
+    handler = AirbyteLogHandler(writer, scrubber)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    ours = logging.getLogger("airbyte")
+    ours.handlers.clear()
+    ours.propagate = True
+    ours.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -1,0 +1,175 @@
+"""Putting the rooms together for one run: settings and catalog in, a delivery that is ready to run out."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from destination_marketo_programs.delivery.lead_writer import LeadPolicy, LeadWriter
+from destination_marketo_programs.delivery.ledger import Ledger
+from destination_marketo_programs.delivery.member_writer import MemberWriter
+from destination_marketo_programs.delivery.pipeline import Delivery, Options
+from destination_marketo_programs.delivery.recorder import Recorder
+from destination_marketo_programs.delivery.tally import Tally
+from destination_marketo_programs.mapping import Mapper
+from destination_marketo_programs.marketo.client import MarketoClient
+from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
+from destination_marketo_programs.protocol import state_with_counts
+from destination_marketo_programs.storage import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.preflight import Preflight
+    from destination_marketo_programs.protocol import StateMessage, StreamKey, Writer
+    from destination_marketo_programs.storage import OutcomeStore
+
+logger = logging.getLogger("airbyte.sync")
+
+DURABLE_COMMIT_SECONDS = 0.2
+"""Least time between two commits of a store that writes to disk: a STATE may wait that long, and fsync is not free."""
+
+
+class ConfiguredStream(NamedTuple):
+    """What delivery wants to know of a stream in the configured catalog."""
+
+    key: StreamKey
+    primary_key: tuple[tuple[str, ...], ...]
+    destination_sync_mode: str
+
+
+def read_catalog(raw: Any) -> list[ConfiguredStream]:
+    """The streams of a configured catalog; anything in it that is not understood is left alone."""
+    streams = []
+    for entry in raw.get("streams", ()) if isinstance(raw, dict) else ():
+        stream = entry.get("stream") if isinstance(entry, dict) else None
+        if not isinstance(stream, dict) or not isinstance(stream.get("name"), str):
+            continue
+        primary_key = entry.get("primary_key") or stream.get("source_defined_primary_key") or ()
+        streams.append(
+            ConfiguredStream(
+                (stream.get("namespace") or "", stream["name"]),
+                tuple(tuple(map(str, path)) if isinstance(path, list) else (str(path),) for path in primary_key),
+                str(entry.get("destination_sync_mode") or ""),
+            )
+        )
+    return streams
+
+
+def connect(
+    settings: Settings, policy: RetryPolicy | None = None, on_token: Callable[[str], None] = lambda _token: None
+) -> MarketoClient:
+    """A client with the limits of the settings; makes no call yet."""
+    delivery = settings.delivery
+    pace = Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls)
+    gate = Gate(pace, Budget(delivery.daily_call_budget))
+    return MarketoClient(
+        settings.domain_url,
+        settings.client_id,
+        settings.client_secret,
+        gate,
+        policy or RetryPolicy(),
+        on_token=on_token,
+    )
+
+
+def open_outcome_store(settings: Settings) -> OutcomeStore:
+    """The configured store, under a name of its own for this attempt of the sync."""
+    return open_store(settings.outcome_storage, sync_started_at=utc_now(), run_id=uuid.uuid4().hex[:12])
+
+
+class Sync:
+    """One run of `write`, from checked settings to the summary.
+
+    Args:
+        settings: the configuration.
+        preflight: what the checks learned of Marketo.
+        streams: the configured catalog.
+        client: connected to Marketo.
+        store: takes the outcomes.
+        writer: takes the STATEs.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        preflight: Preflight,
+        streams: Sequence[ConfiguredStream],
+        client: MarketoClient,
+        store: OutcomeStore,
+        writer: Writer,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._writer = writer
+        self._started = client.gate.clock()
+        self.tally = Tally()
+        lead_sync = settings.lead_sync
+        policy = LeadPolicy(
+            lead_sync.mode,
+            lead_sync.lookup_field,
+            lead_sync.partition_name,
+            lead_sync.duplicate_leads,
+            client.policy.create_settle_seconds,
+        )
+        recorder = Recorder(store, self.tally, utc_now)
+        self.delivery = Delivery(
+            Mapper(settings, preflight.fields),
+            LeadWriter(client, policy),
+            MemberWriter(client),
+            lambda group: preflight.steps.get(group, 0),
+            recorder,
+            Ledger(),
+            self._acknowledge,
+            client.gate,
+            Options(
+                lead_sync.lookup_field,
+                lead_sync.mode != "create_missing",
+                settings.delivery.concurrent_calls,
+                settings.delivery.max_batch_age_seconds,
+                primary_keys(streams),
+                commit_interval_seconds=max(
+                    store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if store.location else 0.0
+                ),
+            ),
+        )
+
+    def _acknowledge(self, state: StateMessage, record_count: int, rejected_count: int) -> None:
+        self._writer.line(state_with_counts(state.line, record_count, rejected_count))
+
+    def summary(self) -> str:
+        """The text that ends the run."""
+        gate = self._client.gate
+        budget = gate.budget
+        seconds = max(gate.clock() - self._started, 0.001)
+        of_budget = f" of daily_call_budget {budget.calls_per_day:,}" if budget.calls_per_day is not None else ""
+        calls = f"{budget.used_now:,} in this sync; {budget.used_today:,} by this API user today{of_budget}."
+        slowed = f"; Marketo asked {gate.slowed_down:,} times to slow down (606, 615)" if gate.slowed_down else ""
+        pace = f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s{slowed}."
+        return self.tally.summary(dry_run=False, calls=calls, pace=pace)
+
+
+def primary_keys(streams: Sequence[ConfiguredStream]) -> Mapping[StreamKey, Sequence[Sequence[str]]]:
+    """Paths of the primary key, by stream."""
+    return {stream.key: stream.primary_key for stream in streams}
+
+
+def log_stream_notes(settings: Settings, streams: Sequence[ConfiguredStream]) -> None:
+    """Say once what the catalog asks for and this destination does in its own way."""
+    overwritten = [stream.key[1] for stream in streams if stream.destination_sync_mode == "overwrite"]
+    if overwritten:
+        logger.warning(
+            "Sync mode overwrite is treated as an upsert for %s: nobody is removed from a Marketo program.",
+            ", ".join(overwritten),
+        )
+    names = {stream.key[1] for stream in streams}
+    for index, link in enumerate(settings.program_links):
+        if link.stream and link.stream not in names:
+            logger.warning(
+                'program_links[%d].stream: the connection syncs no stream "%s", so this link matches nothing.',
+                index,
+                link.stream,
+            )
