@@ -302,12 +302,11 @@ class _Columns:
         self.header = header
         self.email = header.index("email")
         self.member_names = [name for name in header if name not in store.lead_fields]
-        fields = [_column(instance, name) for name in header]
-        self._checked = [
-            (position, field)
-            for position, field in enumerate(fields)
-            if field is not None and field.data_type != "email"
-        ]
+        self._checked = []
+        for position, name in enumerate(header):
+            table = store.lead_fields if name in store.lead_fields else store.member_fields
+            if table[name].data_type != "email":
+                self._checked.append((position, table.plain_limit(name), table[name]))
         self._check_values = instance.settings.check_values
 
     def problem(self, cells: list[str]) -> str | None:
@@ -321,9 +320,9 @@ class _Columns:
             return "Invalid characters in field Email Address"
         if not self._check_values:
             return None
-        for position, field in self._checked:
+        for position, limit, field in self._checked:
             text = cells[position]
-            if text and value_problem(field, text) is not None:
+            if len(text) > limit and text and value_problem(field, text) is not None:
                 return _type_text(field)
         return None
 

@@ -71,6 +71,10 @@ class FieldTable:
             self._plain_texts[field.name] = field.length or TEXT_AREA_BYTES // 4
         self._company = frozenset(f.name for f in self._fields.values() if f.company)
 
+    def plain_limit(self, name: str) -> int:
+        """Length up to which any text fits the field; -1 where its value needs a closer look."""
+        return self._plain_texts.get(name, _NOT_PLAIN)
+
     def names(self) -> list[str]:
         """REST names in the order of Describe."""
         return list(self._fields)
