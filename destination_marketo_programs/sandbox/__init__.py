@@ -2,6 +2,23 @@
 
 `SandboxServer` runs it in a thread; `python -m destination_marketo_programs.sandbox` in a process of its own.
 Needs the extra `sandbox` (aiohttp), which importing this package alone does not.
+
+It does what Adobe documents. Where Adobe says nothing it does this; a client must not depend on it:
+
+* Whole calls: over 300 records, unknown body members and unknown `action` are 1003; a missing parameter or an
+  empty `input` 1002; an unknown program `Settings.unknown_program_code` (702); an unknown lookup or filter field
+  1006, an unsupported one 1011; an unknown import job 1013. The token is looked at before limits, limits before the
+  path, the path before the permission. 606, 607 and 615 count against the daily quota but not in the window.
+* "1 MB", "8 KB", "10 MB" are decimal. The day begins at 06:00 UTC all year.
+* Leads: text that is too long, email that is not ASCII, read-only fields and a missing or blank lookup value are
+  1003, an unknown or unreachable partition 1008. Numbers pass as text and digits as numbers. Emails compare without
+  regard to case and are not trimmed. `id` needs `updateOnly` together with `lookupField` "id". The same new key
+  twice in one call creates two leads.
+* Members: an unknown, hidden (if set so) or "Not in Program" status is 1025 for the whole call; status names compare
+  exactly; equal steps switch back and forth; a present status that the channel has lost does not block.
+* Import: values are trimmed; an empty cell clears the field; rows already past the status count as imported and keep
+  it; a later row of the same person wins; emails that several leads share fail; a header that names an unknown,
+  read-only or repeated column, or no email, fails the job; a failure file without rows has its header.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -181,8 +182,9 @@ class Gateway:
             await asyncio.sleep(fault.delay_seconds)
             if fault.hold_at is not None:
                 await self._instance.faults.hold(fault.name)
-            commit()
-            self._instance.calls.executed_late(call)
+            with suppress(ApiError):  # a refusal that nobody is there to hear
+                commit()
+                self._instance.calls.executed_late(call)
 
         task = asyncio.get_running_loop().create_task(run())
         self._background.add(task)

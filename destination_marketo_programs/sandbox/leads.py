@@ -309,7 +309,8 @@ def update_partitions(instance: Instance, request: Request) -> Callable[[], Answ
     rows = request.rows(request.json_object(frozenset({"input"})))
 
     def commit() -> Answer:
-        result = [_move(instance, request, row) for row in rows]
+        with instance.store.lock:
+            result = [_move(instance, request, row) for row in rows]
         request.note_codes(result)
         return Answer(result)
 

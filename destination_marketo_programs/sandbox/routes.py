@@ -46,7 +46,11 @@ class Match(msgspec.Struct, frozen=True):
 
 def _reads(answer: Callable[[Instance, Request], Answer]) -> Prepare:
     def prepare(instance: Instance, request: Request) -> Callable[[], Answer]:
-        return lambda: answer(instance, request)
+        def commit() -> Answer:
+            with instance.store.lock:
+                return answer(instance, request)
+
+        return commit
 
     return prepare
 
