@@ -109,7 +109,7 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
         case UnreachableError() if answered_before:
             return Problem(
                 "domain_url",
-                f"Marketo answered, but then did not give {what} ({_meaning(error.code)}).",
+                f"Marketo could be reached, but the request for {what} failed ({_meaning(error.code)}).",
                 "Check again in a few minutes. If it stays like this, ask Adobe's support.",
             )
         case UnreachableError() | BadCredentialsError():
@@ -123,7 +123,7 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
             request = f", request {error.request_id}" if error.request_id else ""
             return Problem(
                 "domain_url",
-                f"Marketo does not give {what} ({_meaning(error.code)}{request}).",
+                f"Marketo refused the request for {what} ({_meaning(error.code)}{request}).",
                 "If the code does not explain it, ask Adobe's support and name the code and the request.",
             )
 

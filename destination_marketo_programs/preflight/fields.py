@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.preflight.asking import Facts
 
 _LEAD_ID = "id"
+_NO_KEYS = (_LEAD_ID, "cookies", "leadPartitionId")
+"""Searchable, and still nothing that a record would name a person by; for `id` there is another way."""
 _EMAIL = "email"
 _EXPORT = "Admin > Field Management > Export Field Names lists the REST API names."
 
@@ -85,33 +87,44 @@ def field_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     is_mobly = settings.record_mapping.mapping_type == "mobly"
     for position, mapping in enumerate(settings.field_mappings):
         is_lead = mapping.marketo_object == "lead"
-        fields = (facts.leads.fields if facts.leads else None) if is_lead else facts.members
+        of_people = facts.leads.fields if facts.leads else None
+        fields, others = (of_people, facts.members) if is_lead else (facts.members, of_people)
         if not fields or (is_lead and mapping.marketo_field == _LEAD_ID):
             continue  # the lead ID is not written: people are found by it
         is_key = is_lead and mapping.marketo_field == settings.lead_sync.lookup_field
-        finding = _unwritable(mapping, fields, is_key=is_key) or (
-            _unfit(mapping, fields[mapping.marketo_field]) if is_mobly else None
-        )
+        finding = _unknown(mapping, fields, others or {}) or _unwritable(mapping, fields, is_key=is_key)
+        if finding is None and is_mobly:
+            finding = _unfit(mapping, fields[mapping.marketo_field])
         if finding:
             yield Problem(f"field_mappings[{position}].marketo_field", *finding)
 
 
+def _unknown(
+    mapping: FieldMapping, fields: Mapping[str, FieldInfo], others: Mapping[str, FieldInfo]
+) -> tuple[str, str] | None:
+    name = mapping.marketo_field
+    if name in fields:
+        return None
+    of_what, other = ("person", "membership") if mapping.marketo_object == "lead" else ("membership", "person")
+    message = f"Marketo has no {of_what} field with the REST API name {quoted(name)}."
+    if name in others:
+        other_object = "program_member" if mapping.marketo_object == "lead" else "lead"
+        return message, f"It is a field of the {other}: choose marketo_object {other_object}, or another field."
+    return message, did_you_mean(_near_field(name, fields)) + _EXPORT
+
+
 def _unwritable(mapping: FieldMapping, fields: Mapping[str, FieldInfo], *, is_key: bool) -> tuple[str, str] | None:
     name = mapping.marketo_field
-    of_what = "person" if mapping.marketo_object == "lead" else "program member"
-    field = fields.get(name)
-    if field is None:
-        near = _near_field(name, fields)
-        return f"Marketo has no {of_what} field with the REST API name {quoted(name)}.", did_you_mean(near) + _EXPORT
+    field = fields[name]
     reason = _NEVER_TAKEN.get(field.data_type.casefold())
     if reason:
         return (
-            f"{quoted(name)} cannot be filled: it is of type {field.data_type}, {reason}.",
+            f"{quoted(name)} cannot be filled: {reason} (type {field.data_type}).",
             "Choose another field, or remove this mapping.",
         )
     if not field.updateable and not is_key:
         return (
-            f"{quoted(name)} is read-only: only Marketo itself fills this {of_what} field.",
+            f"{quoted(name)} is read-only: only Marketo itself fills it.",
             "Choose a field of your own, or remove this mapping.",
         )
     return None
@@ -171,7 +184,7 @@ def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
         yield Problem(
             "lead_sync.lookup_field",
             f"Marketo cannot find people by {quoted(lookup)}.",
-            f"Choose one of {listed(name for name in known if name != _LEAD_ID)}.",
+            f"Choose one of {listed(name for name in known if name not in _NO_KEYS)}.",
         )
 
 

@@ -49,7 +49,7 @@ def _findings(program_id: int, facts: Facts) -> Iterator[tuple[str, str]]:
     folder = facts.archived_in.get(program_id)
     if folder is not None:
         yield (
-            f"{named(program)} is archived, because its folder {quoted(folder)} is.",
+            f"{named(program)} is archived: it lies in the archived folder {quoted(folder)}.",
             "Link a program in use, or unarchive the folder in Marketo or move the program out of it.",
         )
     if facts.channels is not None and program.channel not in facts.channels:

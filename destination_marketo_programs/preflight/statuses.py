@@ -117,7 +117,7 @@ def judge(name: str, statuses: Sequence[Status], channel: str, programs: str) ->
         programs: how messages name the programs it belongs to.
     """
     usable = [status.name for status in statuses if not status.hidden and folded(status.name) != folded(NOT_IN_PROGRAM)]
-    choices = f"The {channel} has {listed(usable)}." if usable else f"Add statuses to the {channel} under {_WHERE}."
+    choices = f"The {channel} has {listed(usable)}." if usable else f"The {channel} has no other that can be used."
     if folded(name) == folded(NOT_IN_PROGRAM):
         return (
             f"{quoted(NOT_IN_PROGRAM)} stands for people who are no members, and this connector removes nobody.",

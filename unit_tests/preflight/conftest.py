@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.client import MarketoClient
+from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
+from destination_marketo_programs.preflight import Preflight, run_preflight
+from destination_marketo_programs.sandbox import SandboxServer, Settings
+from destination_marketo_programs.storage.store import NoStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from destination_marketo_programs.storage import OutcomeStore
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+LINK = {"event": "4711", "program_id": "1004", "program_status": "Registered"}
+
+
+class Checks:
+    """Runs the checks of a configuration against a sandbox."""
+
+    def __init__(self, server: SandboxServer) -> None:
+        self.server = server
+        self.config: dict[str, Any] = {
+            "domain_url": server.url,
+            "client_id": server.client_id,
+            "client_secret": server.client_secret,
+            "program_links": [LINK],
+        }
+        self.client: MarketoClient | None = None
+
+    def run(
+        self, config: dict[str, Any] | None = None, store: OutcomeStore | None = None, *, raise_transient: bool = False
+    ) -> Preflight:
+        loaded = load_settings(self.config | (config or {}), cloud=False)
+        assert loaded.settings is not None, loaded.problems
+        settings = loaded.settings
+        gate = Gate(Pace(100, 10), Budget(settings.delivery.daily_call_budget))
+        self.client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate)
+        self.client.window_seconds = 0.0
+        return run_preflight(
+            self.client,
+            settings,
+            store or NoStore(),
+            loaded.problems,
+            raise_transient=raise_transient,
+            now=lambda: NOW,
+        )
+
+
+@pytest.fixture(scope="session")
+def shared_checks() -> Iterator[Checks]:
+    with SandboxServer() as server:
+        yield Checks(server)
+
+
+@pytest.fixture
+def checks(shared_checks: Checks) -> Checks:
+    """A sandbox as it comes; a test may change settings freely."""
+    shared_checks.server.instance.settings = Settings()
+    shared_checks.server.reset()
+    shared_checks.server.faults.clear()
+    return shared_checks
