@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class UndecodableLineError(Exception):
 
 
 class OutputClosedError(Exception):
-    """Nobody reads our standard output any more: no STATE can be acknowledged."""
+    """Our standard output takes no more, mostly because its reader has gone: no STATE can be acknowledged."""
 
 
 class RecordMessage(msgspec.Struct, gc=False):
@@ -137,10 +138,43 @@ def state_with_counts(line: bytes, record_count: int, rejected_count: int) -> by
         members["state"] = msgspec.Raw(msgspec.json.encode(state))
         return msgspec.json.encode(members)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-        message = json.loads(line)
-        state = message.get("state")
-        message["state"] = {**(state if isinstance(state, dict) else {}), "destinationStats": stats}
-        return json.dumps(message, separators=(",", ":")).encode()
+        return _spliced_state(line.decode("utf-8"), json.dumps(stats)).encode()
+
+
+def _spliced_state(line: str, stats: str) -> str:
+    """As `state_with_counts`, for texts that strict JSON refuses: every value is copied, none is read."""
+    members = _member_texts(line)
+    state = members.get('"state"', "null")
+    inner = _member_texts(state) if state.startswith("{") else {}
+    inner['"destinationStats"'] = stats
+    members['"state"'] = _object_text(inner)
+    return _object_text(members)
+
+
+def _member_texts(text: str) -> dict[str, str]:
+    """Members of a JSON object, which `json` has read before: key and value as they are written."""
+    scan = json.JSONDecoder().raw_decode
+    space = re.compile(r"[ \t\r\n]*").match
+    members: dict[str, str] = {}
+
+    def skip(place: int) -> int:
+        found = space(text, place)
+        return found.end() if found else place
+
+    place = skip(skip(0) + 1)
+    while text[place] != "}":
+        _, end = scan(text, place)
+        key, value_start = text[place:end], skip(skip(end) + 1)
+        _, value_end = scan(text, value_start)
+        members[key] = text[value_start:value_end]
+        place = skip(value_end)
+        if text[place] == ",":
+            place = skip(place + 1)
+    return members
+
+
+def _object_text(members: Mapping[str, str]) -> str:
+    return "{" + ",".join(f"{key}:{value}" for key, value in members.items()) + "}"
 
 
 class Writer:
@@ -158,12 +192,12 @@ class Writer:
         """Write one JSON text as a line.
 
         Raises:
-            OutputClosedError: the reader has gone.
+            OutputClosedError: the reader has gone, or the line could not be written for another reason.
         """
         with self._lock:
             try:
                 self._write(line + b"\n")
-            except BrokenPipeError:
+            except OSError:
                 raise OutputClosedError from None
 
     def message(self, message: Mapping[str, Any]) -> None:
