@@ -6,11 +6,13 @@ anything that looks like an address are blanked, whichever library wrote them.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +26,8 @@ LEVELS = {
     logging.INFO: "INFO",
     logging.DEBUG: "DEBUG",
 }
-_ADDRESS = re.compile(r"[^\s\"'<>,;:=&()]+(?:@|%40)[^\s\"'<>,;:=&()]+")
+_ADDRESS = re.compile(r"""(?:"[^"@\n]{1,64}"|[^\s"'<>,;:=&()][^\s"<>,;:=&()]{0,255})(?:@|%40)[^\s"'<>,;:=&()]+""")
+"""Bounded, so that a long text without blanks is not searched from each of its characters to its end."""
 SHORTEST_SECRET = 3
 
 
@@ -36,14 +39,21 @@ class Scrubber:
 
     def add(self, secrets: Iterable[str]) -> None:
         """Learn more secrets; very short ones are left alone, as they would blank half of every text."""
-        known = {*self._secrets, *(secret for secret in secrets if len(secret) >= SHORTEST_SECRET)}
+        known = set(self._secrets)
+        for secret in secrets:
+            if len(secret) >= SHORTEST_SECRET:
+                # As it is, and as libraries quote it in addresses and in JSON.
+                known |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
         self._secrets = tuple(sorted(known, key=len, reverse=True))
 
     def clean(self, text: str) -> str:
         """The text as it may be shown."""
         for secret in self._secrets:
             text = text.replace(secret, "****")
-        return _ADDRESS.sub("[address]", text)
+        if "@" in text or "%40" in text:
+            text = _ADDRESS.sub("[address]", text)
+        # What a source broke in two (lone surrogates) cannot be written as UTF-8.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class AirbyteLogHandler(logging.Handler):
@@ -56,7 +66,11 @@ class AirbyteLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; an exception attached to it is shown as type and place only."""
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # A library's format does not fit its arguments: no reason to end a sync.
+            text = str(record.msg)
         if record.exc_info and record.exc_info[1] is not None:
             text += "\n" + stack_of(record.exc_info[1])
         level = LEVELS.get(record.levelno, "INFO")
