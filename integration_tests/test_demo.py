@@ -1,0 +1,184 @@
+"""The `demo` command, as a newcomer runs it, and the commands that it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from destination_marketo_programs.demo import leads, scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Json = dict[str, Any]
+
+LONGEST_RUN_SECONDS = 120
+STEPS = {
+    1004: ("Attended", "Engaged"),
+    1001: ("On List",),
+    1234: ("Member", "Engaged"),
+    1006: ("Attended", "Engaged"),
+}
+"""Statuses that the demo can give, in the order of the sandbox's channels."""
+
+
+def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        [sys.executable, "-m", "destination_marketo_programs", "demo", *arguments],
+        cwd=folder,
+        env=environment | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_RUN_SECONDS,
+        check=False,
+    )
+
+
+class Demo:
+    """One finished demo and its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.finished = run_demo(folder)
+        self.output = folder / "demo-output"
+        self.outcomes = [
+            json.loads(line)
+            for path in sorted((self.output / "outcomes").rglob("outcomes-*.jsonl"))
+            for line in path.read_text().splitlines()
+        ]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return Demo(tmp_path_factory.mktemp("demo"))
+
+
+def expected_fates() -> tuple[dict[int, Counter[str]], Counter[tuple[str, str]]]:
+    """What the sample leads come to, worked out from the demo's links in plain words, without the connector.
+
+    Returns:
+        Members by program and status; how many records × programs end in which rejection or skip.
+    """
+    sample = scenario.records(500)
+    shared = set(scenario.shared_addresses(sample))
+    status_of: dict[int, dict[str, int]] = {program: {} for program in STEPS}
+    left_out: Counter[tuple[str, str]] = Counter()
+    for record in sample:
+        email = (record["email"] or "").strip().lower()
+        usable = re.fullmatch(r"[a-z0-9.]+@[a-z]+\.example", email) is not None
+        known = next((r["id"] for r in record["remoteIds"] if r["integrationType"] == "MARKETO"), None)
+        for program, status in wanted_statuses(record, left_out):
+            if known is None and not email:
+                left_out["rejected", "MISSING_KEY"] += 1
+            elif known is None and not usable:
+                left_out["rejected", "INVALID_EMAIL"] += 1
+            elif known is None and email in shared:
+                left_out["rejected", "DUPLICATE_LEADS"] += 1
+            else:
+                step = STEPS[program].index(status)
+                members = status_of[program]
+                members[known or email] = max(step, members.get(known or email, 0))
+    return (
+        {program: Counter(STEPS[program][step] for step in members.values()) for program, members in status_of.items()},
+        left_out,
+    )
+
+
+def wanted_statuses(record: Json, left_out: Counter[tuple[str, str]]) -> list[tuple[int, str]]:
+    answer = next((tag["value"] for tag in record["tags"] if tag["qualifier"] == "Wants a demo"), None)
+    if record["event_id"] == leads.EXPO:
+        found = [(1004, "Engaged" if answer == "Yes" else "Attended")]
+        if record["numberOfScans"] >= 2:
+            found.append((1001, "On List"))
+        else:
+            left_out["skipped", "BELOW_SCAN_THRESHOLD"] += 1
+        return found
+    if record["event_id"] == leads.ROADSHOW:
+        if answer in {"Yes", "No"}:
+            return [(1234, "Engaged" if answer == "Yes" else "Member")]
+        left_out["skipped", "UNMAPPED_QUALIFIER"] += 1
+        return []
+    if answer in {"Yes", "No"}:
+        return [(1006, "Engaged" if answer == "Yes" else "Attended")]
+    left_out["rejected", "UNMAPPED_QUALIFIER"] += 1
+    return []
+
+
+def test_every_linked_program_has_the_members_that_the_sample_gives(demo: Demo) -> None:
+    assert demo.finished.returncode == 0, demo.finished.stderr
+    members, _ = expected_fates()
+    shown: dict[int, Counter[str]] = {}
+    program = 0
+    for line in demo.finished.stdout.splitlines():
+        if row := re.fullmatch(r"│ (.*?) +│ (\S.*?) +│ +(\d+) │", line):
+            name, status, count = row.groups()
+            if named := re.search(r"\((\d+), \w+\)", name):
+                program = int(named[1])
+            shown.setdefault(program, Counter())[status] = int(count)
+    assert shown == members
+    assert all(sum(found.values()) > 0 for found in members.values())
+
+
+def test_rejections_and_skips_are_those_of_the_sample(demo: Demo) -> None:
+    _, left_out = expected_fates()
+    stored = Counter(
+        (outcome["outcome"], outcome["category"])
+        for outcome in demo.outcomes
+        if outcome["outcome"] in {"rejected", "skipped"} and outcome["category"] != "SUPERSEDED"
+    )
+    assert stored == left_out
+    for (result, category), count in left_out.items():
+        assert re.search(rf"│ {result} +│ {category} +│ +{count} │", demo.finished.stdout)
+
+
+def test_each_record_and_program_has_one_outcome_and_each_state_came_back(demo: Demo) -> None:
+    keys = Counter((outcome["record_key"], outcome["program_id"]) for outcome in demo.outcomes)
+    assert set(keys.values()) == {1}
+    answers = [json.loads(line) for line in (demo.output / "answers.jsonl").read_text().splitlines()]
+    states = [answer["state"] for answer in answers if answer["type"] == "STATE"]
+    assert [state["id"] for state in states] == list(range(50, 501, 50))
+    assert sum(sum(state["destinationStats"].values()) for state in states) == 500
+
+
+def test_leads_with_a_marketo_id_are_found_by_it(demo: Demo) -> None:
+    known = {int(number) for number in scenario.known_people(scenario.records(500))}
+    reached = {outcome["lead_id"] for outcome in demo.outcomes}
+    assert len(known) > 3
+    assert known <= reached
+
+
+def test_the_printed_commands_run_again_as_they_are(demo: Demo) -> None:
+    commands = [line.strip() for line in demo.finished.stdout.splitlines() if line.startswith("  ")]
+    sandbox, *again = commands
+    assert [command.split()[1] for command in commands] == ["sandbox", "check", "write", "report"]
+    with subprocess.Popen(["bash", "-c", f"exec {sandbox}"], cwd=demo.folder, stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert b"http://127.0.0.1" in server.stdout.readline()
+            for command in again:
+                finished = subprocess.run(
+                    ["bash", "-c", command], cwd=demo.folder, capture_output=True, text=True,
+                    timeout=LONGEST_RUN_SECONDS, check=False,
+                )  # fmt: skip
+                assert finished.returncode == 0, command + finished.stdout + finished.stderr
+                if " check " in command:
+                    assert '"SUCCEEDED"' in finished.stdout
+        finally:
+            server.terminate()
+    assert "<html" in (demo.output / "report.html").read_text()
+
+
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    finished = run_demo(tmp_path, "--output", "taken")
+    assert finished.returncode == 1
+    assert "taken" in finished.stderr
+    assert "Traceback" not in finished.stderr
