@@ -1,0 +1,140 @@
+"""Data flows one way, and so do imports: what `docs/architecture.md` says under "Import direction"."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = "destination_marketo_programs"
+ROOT = Path(__file__).parents[1] / PACKAGE
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": set(),
+    "outcomes": set(),
+    "protocol": set(),
+    "marketo": set(),
+    "sandbox": set(),
+    "logs": {"protocol"},
+    "hints": {"outcomes"},
+    "config": {"model"},
+    "mapping": {"model", "outcomes", "config"},
+    "storage": {"outcomes", "config"},
+    "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
+    "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
+    "report": {"outcomes", "hints", "storage"},
+}
+"""Rooms that know only what stands here. Those that put rooms together are not listed."""
+
+ONLY_IN = {
+    "airbyte_cdk": {"destination"},
+    "requests": {"marketo"},
+    "boto3": {"storage"},
+    "pydantic": {"config"},
+    "aiohttp": {"sandbox", "demo"},
+}
+"""Libraries that are dear to import, or that one room keeps to itself."""
+
+COMPOSITION_ROOTS = {"", "__main__", "run", "destination"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Dotted names of every module of the package, with what is in it."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = (PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)
+        yield ".".join(parts), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_names(module: str, tree: ast.Module) -> Iterator[str]:
+    """Everything a module imports, wherever in it, for types too."""
+    package = module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def room_of(name: str) -> str:
+    """`marketo` for `destination_marketo_programs.marketo.client`; "" for the package itself."""
+    second = [*name.split("."), ""][1]
+    return "" if second == "__init__" else second
+
+
+def imports_by_room() -> dict[str, set[str]]:
+    """Names imported by each room."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for module, tree in modules():
+        names[room_of(module)].update(imported_names(module, tree))
+    return names
+
+
+IMPORTS = imports_by_room()
+
+
+def rooms_used_by(room: str) -> set[str]:
+    rooms = {entry.stem if entry.is_file() else entry.name for entry in ROOT.iterdir()}
+    used = {room_of(name) for name in IMPORTS[room] if name.split(".")[0] == PACKAGE}
+    return (used & rooms) - {room}
+
+
+def test_the_walk_sees_the_package() -> None:
+    """Guards the tests below: a walk that finds nothing would pass them all."""
+    assert set(MAY_IMPORT) <= set(IMPORTS)
+    assert "marketo" in rooms_used_by("delivery")
+    assert f"{PACKAGE}.sandbox.errors" in IMPORTS["sandbox"]
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_knows_only_the_rooms_before_it(room: str) -> None:
+    assert rooms_used_by(room) <= MAY_IMPORT[room]
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_stays_in_its_room(library: str) -> None:
+    users = {room for room, names in IMPORTS.items() if library in {name.split(".")[0] for name in names}}
+    assert users <= ONLY_IN[library]
+
+
+def test_only_the_entry_points_know_the_composition_root() -> None:
+    """Whoever imports `destination` imports the CDK, which takes over a second."""
+    assert {room for room in IMPORTS if {"destination", "run"} & rooms_used_by(room)} <= COMPOSITION_ROOTS
+
+
+def test_rooms_form_no_circle() -> None:
+    path: list[str] = []
+    done: set[str] = set()
+
+    def visit(room: str) -> None:
+        assert room not in path, " -> ".join([*path, room])
+        if room in done:
+            return
+        path.append(room)
+        for used in sorted(rooms_used_by(room) - {""}):
+            visit(used)
+        done.add(path.pop())
+
+    for room in sorted(set(IMPORTS) - COMPOSITION_ROOTS):
+        visit(room)
+    assert set(MAY_IMPORT) <= done
+
+
+def test_the_way_of_the_data_does_not_load_the_cdk() -> None:
+    """What the sources say is not all: a package's own `__init__`, or a library, could import it as well."""
+    script = (
+        f"import sys, {PACKAGE}.run, {PACKAGE}.delivery.pipeline, {PACKAGE}.sync, {PACKAGE}.report\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'airbyte_cdk', 'boto3', 'aiohttp'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.strip() == "[]"
