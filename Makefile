@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format lock clean
+.PHONY: help setup demo demo-mobly test test-slow check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ $(STAMP): requirements-dev.txt pyproject.toml
 
 demo: $(STAMP) ## sandbox + sample Mobly leads + check + write + report
 	$(BIN)/destination-marketo-programs demo
+
+demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in one go
+	$(BIN)/python -m destination_marketo_programs.demo.mobly_chain
 
 test: $(STAMP) ## every test that needs nothing but Python
 	$(BIN)/python -m pytest -m "not slow"

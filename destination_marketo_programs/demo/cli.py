@@ -142,7 +142,7 @@ def run_check(files: DemoFiles) -> str:
         timeout=_CHECK_SECONDS,
         check=False,
     )
-    for message in _messages(finished.stdout.splitlines()):
+    for message in messages_of(finished.stdout.splitlines()):
         if message["type"] == "CONNECTION_STATUS":
             status = message["connectionStatus"]
             if status["status"] == "SUCCEEDED":
@@ -172,7 +172,7 @@ def run_write(files: DemoFiles, record_count: int, console: Console) -> None:
     ):
         bar = progress.add_task("write", total=record_count)
         try:
-            for message in _messages(_copied(process.stdout or (), copy)):
+            for message in messages_of(_copied(process.stdout or (), copy)):
                 if message["type"] == "STATE":
                     stats = message["state"]["destinationStats"]
                     acknowledged += stats["recordCount"] + stats["rejectedRecordCount"]
@@ -210,7 +210,8 @@ def _copied(lines: Iterable[bytes], copy: Any) -> Iterator[bytes]:
         yield line
 
 
-def _messages(lines: Iterable[bytes]) -> Iterator[Json]:
+def messages_of(lines: Iterable[bytes]) -> Iterator[Json]:
+    """Airbyte messages of a connector's stdout; blank lines are passed over."""
     for line in lines:
         if line.strip():
             yield json.loads(line)

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 SPRING_EXPO, AUDIENCE, ROADSHOW, PARTNER_DAY = 1004, 1001, 1234, 1006
 RECORDS_PER_STATE: Final = 50
-_KNOWN_IDS: Final = tuple(range(90_001, 90_009))
+KNOWN_IDS: Final = tuple(range(90_001, 90_009))
 """Marketo ids of the people whom the demo's Marketo knows before the sync, under an earlier address."""
 _EMITTED_AT: Final = 1_779_000_000_000
 
@@ -105,7 +105,7 @@ def records(count: int) -> list[Json]:
     """The sample leads as `captured_leads` of the Mobly source emits them: with qualifiers by name."""
     names = {option["id"]: group["name"] for group in leads.TAG_GROUPS for option in group["tagOptions"]}
     found = []
-    for record in leads.generate(count, marketo_ids=_KNOWN_IDS):
+    for record in leads.generate(count, marketo_ids=KNOWN_IDS):
         qualifiers: dict[str, list[str]] = {}
         for tag in record["tags"]:
             tag["qualifier"] = names[tag["tagOptionId"]]
