@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -146,4 +147,7 @@ def _period(first_at: str, last_at: str) -> str:
 
 
 def _minute(at: str) -> str:
-    return f"{at[:16].replace('T', ' ')} UTC" if at else "no time given"
+    try:
+        return datetime.fromisoformat(at).strftime("%d %b %Y, %H:%M UTC").lstrip("0")
+    except ValueError:
+        return at or "no time given"

@@ -21,7 +21,7 @@ MAX_ROWS = 20
 
 _INDENT = (0, 0, 0, 4)
 # A terminal obeys control characters, and shows text in another order after a bidirectional one.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def render_text(summary: Summary, width: int = 100) -> str:
@@ -31,7 +31,7 @@ def render_text(summary: Summary, width: int = 100) -> str:
     if summary.dry_run:
         console.print("DRY RUN: nothing was written to Marketo. This is what would have happened.\n")
     console.print(
-        f"{counts.total:,} outcomes of {summary.records:,} records in {len(summary.runs):,} sync(s): "
+        f"{_number(counts.total, 'outcome')} of {_number(summary.records, 'record')} in {_number(len(summary.runs), 'sync')}: "
         f"{counts.delivered:,} delivered ({counts.created:,} created, {counts.updated:,} updated, "
         f"{counts.imported:,} imported), {counts.unchanged:,} unchanged, {counts.skipped:,} skipped, "
         f"{counts.rejected:,} rejected\n"
@@ -45,11 +45,14 @@ def render_text(summary: Summary, width: int = 100) -> str:
             console.print(f"  {reason.count:,} x {reason.title} [{safe(reason.category or '')}{code}]")
             console.print(Padding(f"{reason.explanation} {reason.fix}", _INDENT))
             if reason.replay_command:
-                console.print(Padding(Text(f"$ {safe(reason.replay_command)}", overflow="fold"), _INDENT))
+                # Whole, so that it can be pasted.
+                console.print(Text(f"    $ {safe(reason.replay_command)}"), soft_wrap=True)
             console.print()
     console.print(_table("Program", summary.programs))
+    console.print()
     console.print(_table("Event", summary.events))
     if len(summary.runs) > 1:
+        console.print()
         console.print(_rows("Sync (UTC)", [(run.label, run.counts) for run in summary.runs]))
     assert isinstance(console.file, io.StringIO)  # noqa: S101 - it was made one above; says so to the type checker
     return console.file.getvalue()
@@ -58,6 +61,10 @@ def render_text(summary: Summary, width: int = 100) -> str:
 def safe(text: str) -> str:
     """The text without characters that a terminal would obey."""
     return _UNSAFE.sub("�", text)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _table(heading: str, slices: Sequence[Slice]) -> Table:

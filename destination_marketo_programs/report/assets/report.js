@@ -9,8 +9,11 @@
     { key: "rejected", title: "Rejected", note: "see below how to fix them" },
   ];
   const KIND_OF = { created: 0, updated: 0, imported: 0, unchanged: 1, skipped: 2, rejected: 3 };
+  const COLUMNS = ["Lead", "Event", "Program", "Reason", "Message", "Time (UTC)"];
+  const PROGRAM = 2, REASON = 3, MESSAGE = 4, TIME = 5;
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const NAMELESS = { events: "(no event)", programs: "(no program)" };
-  const state = { event: null, program: null, view: "reason", reason: null, query: "", sort: 6, down: true, page: 0, print: false, all: false };
+  const state = { event: null, program: null, view: "reason", reason: null, query: "", sort: TIME, down: true, page: 0, print: false, all: false };
 
   // Every value reaches the page as a text node: nothing from a record is ever parsed as HTML.
   const put = (node, attributes, children) => {
@@ -35,6 +38,7 @@
     const tenths = Math.floor((part / whole) * 1000);
     return tenths ? `${(tenths / 10).toFixed(tenths % 10 ? 1 : 0)} %` : "< 0.1 %";
   };
+  const day = (at) => { const [year, month, date] = at.slice(0, 10).split("-"); return [date && Number(date), MONTHS[month - 1], year].filter(Boolean).join(" "); };
   const eventName = (index) => data.events[index] ?? NAMELESS.events;
   const programName = (index) => (data.programs[index] === null ? NAMELESS.programs : `Program ${data.programs[index]}`);
 
@@ -96,16 +100,18 @@
     const place = by("timeline");
     if (!place) return;
     const highest = Math.max(...data.runs.map((run) => run.kinds.reduce((a, b) => a + b, 0)), 1);
+    place.classList.toggle("dense", data.runs.length > 16);
     place.replaceChildren(...data.runs.map((run) => {
+      const total = run.kinds.reduce((a, b) => a + b, 0);
       const bar = h("div", { class: "bar", "aria-hidden": "true" }, KINDS.map((kind, i) => {
         if (!run.kinds[i]) return null;
         const part = h("i", { class: `fill-${kind.key}` });
-        part.style.height = `${(run.kinds[i] / highest) * 94}%`;
+        part.style.height = `${(run.kinds[i] / highest) * 86}%`;
         return part;
-      }));
-      const [day, time] = run.label.split(" ");
-      return h("li", { title: `${run.label}: ${words(run.kinds)}` }, bar,
-        h("span", { class: "label" }, h("b", {}, time || day), time ? day : "", h("span", { class: "hidden" }, `: ${words(run.kinds)}`)));
+      }), h("span", {}, n(total)));
+      const time = run.label.slice(11);
+      return h("li", { title: `${day(run.label)} ${time}: ${words(run.kinds)}` }, bar,
+        h("span", { class: "label" }, h("b", {}, time || day(run.label)), time ? day(run.label) : "", h("span", { class: "hidden" }, `: ${words(run.kinds)}`)));
     }));
   }
 
@@ -119,6 +125,7 @@
   function reasonCard(index, count) {
     const reason = data.reasons[index];
     const rejected = reason.outcome === "rejected";
+    const few = count === 1 ? "this lead" : "these leads";
     const code = reason.command && h("code", {}, reason.command);
     return h("article", { class: `card reason ${reason.outcome}`, "data-reason": index },
       h("p", { class: "count" }, h("b", {}, n(count)), h("small", {}, count === 1 ? "lead" : "leads")),
@@ -129,7 +136,7 @@
         h("p", { class: "fix" }, h("b", {}, rejected ? "How to fix" : "What to do"), reason.fix),
         code && h("details", {}, h("summary", {}, "Then send these leads again"),
           h("div", { class: "command" }, code, h("button", { type: "button", onclick: (event) => copy(reason.command, event.currentTarget, code) }, "Copy"))),
-        rejected && h("p", { class: "actions" }, h("button", { type: "button", onclick: () => showLeads(index) }, `Show ${count === 1 ? "this lead" : "these leads"}`, h("span", { class: "hidden" }, `: ${reason.title}`)))));
+        rejected && h("p", { class: "actions" }, h("button", { type: "button", "aria-label": `Show ${few}: ${reason.title}`, onclick: () => showLeads(index) }, `Show ${few}`))));
   }
 
   function drawReasons(sum) {
@@ -163,7 +170,7 @@
       const only = state[view] === index;
       return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader" }, value(name(index)), worst && h("small", {}, `mostly: ${data.reasons[worst[0]].title}`)),
         h("td", { role: "cell" }, bar), ...KINDS.map((kind, i) => h("td", { role: "cell", class: "number", "data-label": kind.title, "data-kind": kind.key }, h("span", {}, n(sum.kinds[i])))),
-        h("td", { role: "cell" }, h("button", { type: "button", onclick: () => { state[view] = only ? null : index; refresh(); } }, only ? "Show all" : "Only this", h("span", { class: "hidden" }, `: ${name(index)}`))));
+        h("td", { role: "cell" }, h("button", { type: "button", "aria-label": `${only ? "Show all" : "Only this"}: ${name(index)}`, onclick: () => { state[view] = only ? null : index; refresh(); } }, only ? "Show all" : "Only this")));
     });
     return [h("div", { class: "card slices" },
       h("table", { role: "table" }, h("caption", { class: "hidden" }, view === "event" ? "Outcomes by event" : "Outcomes by program"),
@@ -180,11 +187,20 @@
     const title = name || email || key;
     const below = [title === email ? null : email, company].filter(Boolean);
     return { at, title, below, key, event, program, reason, message: message || "", leadId, requestId,
-      cells: [title, eventText ?? NAMELESS.events, programName(program), status || "", data.reasons[reason].title, message || "", at],
+      status,
+      cells: [title, eventText ?? NAMELESS.events, programName(program), data.reasons[reason].title, message || "", at],
       text: [name, email, company, key, eventText, status, message, data.reasons[reason].title, data.reasons[reason].category, data.reasons[reason].code, leadId, requestId, data.programs[program]].join("\n").toLowerCase() };
   });
-  const COLUMNS = ["Lead", "Event", "Program", "Status", "Reason", "Message", "Time (UTC)"];
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+  function cell(row, column, text) {
+    const code = data.reasons[row.reason].code;
+    if (column === TIME) return h("span", {}, day(text), h("small", {}, text.slice(11, 19)));
+    return h("span", {}, value(text),
+      column === PROGRAM && row.status ? h("small", {}, "as ", value(row.status)) : null,
+      column === REASON && code ? h("small", {}, "code ", value(code)) : null,
+      column === MESSAGE && row.requestId ? h("small", {}, "request ", value(row.requestId)) : null);
+  }
 
   function drawRows() {
     const query = state.query.trim().toLowerCase();
@@ -196,13 +212,11 @@
     state.page = Math.min(state.page, pages - 1);
     const shown = found.slice(state.page * perPage, (state.page + 1) * perPage);
     by("columns").replaceChildren(...COLUMNS.map((title, i) => h("th", { scope: "col", role: "columnheader", "aria-sort": state.sort === i ? (state.down ? "descending" : "ascending") : null },
-      h("button", { type: "button", onclick: () => sortBy(i, state.sort === i ? !state.down : i === 6) }, title))));
+      h("button", { type: "button", onclick: () => sortBy(i, state.sort === i ? !state.down : i === TIME) }, title))));
     by("rows").replaceChildren(...shown.map((row) => h("tr", { role: "row" },
       h("th", { scope: "row", role: "rowheader" }, value(row.title), row.below.map((text) => h("small", {}, value(text))),
         row.leadId === null ? null : h("small", {}, `Marketo id ${row.leadId}`)),
-      row.cells.slice(1).map((text, i) => h("td", { role: "cell", "data-label": COLUMNS[i + 1] }, i === 5 ? h("span", {}, text.replace("T", " ").replace("Z", ""))
-        : h("span", {}, value(text), i === 3 && data.reasons[row.reason].code ? h("small", {}, "code ", value(data.reasons[row.reason].code)) : null,
-          i === 4 && row.requestId ? h("small", {}, "request ", value(row.requestId)) : null))))));
+      row.cells.map((text, i) => (i ? h("td", { role: "cell", "data-label": COLUMNS[i] }, cell(row, i, text)) : null)))));
     const first = state.page * perPage;
     const total = data.rejected_total;
     const capped = total > rows.length ? ` The page lists ${n(rows.length)} of all ${n(total)}; the CSV file has every one.` : "";
@@ -251,7 +265,7 @@
   options(by("reason"), "All reasons", data.reasons.map((reason, i) => [i, reason]).filter(([, reason]) => reason.outcome === "rejected")
     .map(([i, reason]) => [i, reason.code ? `${reason.title} (${reason.code})` : reason.title]));
   by("sort").replaceChildren(...COLUMNS.flatMap((title, i) => [h("option", { value: `${i}+` }, `${title} ↑`), h("option", { value: `${i}-` }, `${title} ↓`)]));
-  by("sort").value = "6-";
+  by("sort").value = `${TIME}-`;
   by("event").addEventListener("change", (event) => { state.event = number(event.target.value); refresh(); });
   by("program").addEventListener("change", (event) => { state.program = number(event.target.value); refresh(); });
   by("filters").addEventListener("reset", (event) => { event.preventDefault(); state.event = state.program = null; refresh(); by("event").focus(); });
@@ -267,4 +281,6 @@
   addEventListener("afterprint", () => { state.print = false; drawRows(); });
   drawTimeline();
   refresh();
+  by("plain").remove();
+  document.documentElement.classList.add("script");
 })();
