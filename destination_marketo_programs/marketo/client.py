@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
+import re
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -50,6 +52,7 @@ READ_TIMEOUT_SECONDS = 120.0
 """Above the longest limit of Marketo's own for the calls made here (Sync Leads, 90 s)."""
 ASSET_READ_TIMEOUT_SECONDS = 310.0
 TOKEN_MARGIN_SECONDS = 60.0
+_PRINTABLE = re.compile(r"[!-~]+").fullmatch
 
 
 class Call(NamedTuple):
@@ -65,6 +68,7 @@ class Call(NamedTuple):
         rows: records in the call, for the decision whether it can be split.
         repeatable: whether executing it twice is harmless.
         as_text: the answer is a file, not an envelope.
+        handed_back: codes that become a RefusedError at once, because the caller waits in a way of its own.
     """
 
     endpoint: str
@@ -78,6 +82,7 @@ class Call(NamedTuple):
     repeatable: bool = True
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS
     as_text: bool = False
+    handed_back: frozenset[str] = frozenset()
 
 
 class Reply(NamedTuple):
@@ -201,6 +206,8 @@ class MarketoClient:
             if isinstance(answer, Reply):
                 self._last_success = now
                 return answer
+            if answer.code in call.handed_back:
+                raise RefusedError(call.endpoint, answer.code, answer.message, answer.request_id)
             if answer.next is not Next.REAUTHENTICATE:
                 reauthentications = 0
             tries += 1
@@ -271,12 +278,11 @@ class MarketoClient:
         """One HTTP exchange. Exceptions of the library quote addresses with their query, so they end here."""
         try:
             return self._session().request(method, self._domain_url + path, allow_redirects=False, **request)
-        except (
-            requests.ConnectTimeout,
-            requests.exceptions.ProxyError,
-            requests.exceptions.SSLError,
-        ) as error:
+        except (requests.ConnectTimeout, requests.exceptions.ProxyError) as error:
             return _Failed(Next.RETRY, type(error).__name__)
+        except requests.exceptions.SSLError as error:
+            # A connection can break inside TLS after the request has left as well.
+            return _Failed(Next.RETRY if _certificate_refused(error) else Next.OUTCOME_UNKNOWN, "SSLError")
         except requests.ConnectionError as error:
             return _Failed(Next.RETRY if _never_sent(error) else Next.OUTCOME_UNKNOWN, "connection lost")
         except requests.RequestException as error:
@@ -342,7 +348,8 @@ class MarketoClient:
             life = float(members["expires_in"])
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError):
             return _Failed(Next.RETRY, "unreadable answer")
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not _PRINTABLE(value):
+            # What no header can carry must not get as far as the HTTP library, whose exception would quote it.
             return _Failed(Next.RETRY, "unreadable answer")
         self._on_token(value)
         scope = members.get("scope")
@@ -362,9 +369,18 @@ def get(endpoint: str, path: str, query: Mapping[str, str] | None = None, *, ass
 
 def _never_sent(error: requests.ConnectionError) -> bool:
     """Whether the connection was never made, so that nothing can have been executed."""
+    return type(_reason(error)).__name__ in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError")
+
+
+def _certificate_refused(error: requests.exceptions.SSLError) -> bool:
+    reason = _reason(error)
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (reason, *getattr(reason, "args", ())))
+
+
+def _reason(error: requests.RequestException) -> Any:
+    """What the library below wrapped into its exception."""
     cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return type(reason).__name__ in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError")
+    return getattr(cause, "reason", cause)
 
 
 def _read_http(status: int) -> _Failed | None:
@@ -374,7 +390,7 @@ def _read_http(status: int) -> _Failed | None:
             return None
         case 401:
             return _Failed(Next.REAUTHENTICATE, code)
-        case 403 | 405 | 415:
+        case 403 | 405 | 407 | 415:
             return _Failed(Next.CONFIGURATION, code)
         case 404:
             return _Failed(Next.NOT_FOUND, code)

@@ -69,17 +69,20 @@ def delay_seconds(tries: int, jitter: float, first_delay_seconds: float = FIRST_
     return float(step * (0.5 + jitter / 2))
 
 
+_AT_ONCE = {
+    Next.QUOTA: Verdict.QUOTA,
+    Next.CONFIGURATION: Verdict.CONFIGURATION,
+    Next.NOT_FOUND: Verdict.NOT_FOUND,
+    Next.REFUSED: Verdict.REFUSED,
+}
+"""What no other try can change."""
+
+
 def decide(failure: Failure, window_seconds: float) -> Verdict:
     """Say what happens after a failed try. Exhausted retries end the sync; they never reject a record."""
     match failure.next:
-        case Next.QUOTA:
-            return Verdict.QUOTA
-        case Next.CONFIGURATION:
-            return Verdict.CONFIGURATION
-        case Next.NOT_FOUND:
-            return Verdict.NOT_FOUND
-        case Next.REFUSED:
-            return Verdict.REFUSED
+        case settled if settled in _AT_ONCE:
+            return _AT_ONCE[settled]
         case Next.SPLIT:
             return Verdict.SPLIT if failure.rows > 1 else Verdict.REFUSED
         case Next.REAUTHENTICATE if failure.reauthentications < REAUTHENTICATIONS_IN_A_ROW:
