@@ -318,6 +318,11 @@ def rejected_text(sync: Sync) -> str:
     """What `fail_after_sync` says."""
     by_category = sorted(sync.tally.by_category.items())
     counts = ", ".join(f"{category} {count:,}" for (outcome, category), count in by_category if outcome == "rejected")
+    if sync.dry_run:
+        return (
+            f"Dry run: {sync.tally.records_rejected:,} of {sync.tally.records_read:,} records would be rejected "
+            f"({counts}), and delivery.on_rejected is fail_after_sync. Nothing was written to Marketo."
+        )
     return (
         f"Everything was delivered and acknowledged, but {sync.tally.records_rejected:,} of "
         f"{sync.tally.records_read:,} records were rejected ({counts}), and delivery.on_rejected is fail_after_sync. "

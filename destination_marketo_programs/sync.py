@@ -16,6 +16,9 @@ from destination_marketo_programs.mapping import Mapper
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
+from destination_marketo_programs.plan.forecast import forecast_lines
+from destination_marketo_programs.plan.reading import ReadOnlyClient
+from destination_marketo_programs.plan.rehearsal import Rehearsal
 from destination_marketo_programs.protocol import state_with_counts
 from destination_marketo_programs.storage import open_store
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.delivery.pipeline import LeadWrites, MemberWrites
     from destination_marketo_programs.preflight import Preflight
     from destination_marketo_programs.protocol import StateMessage, StreamKey, Writer
     from destination_marketo_programs.storage import OutcomeStore
@@ -60,13 +64,18 @@ def read_catalog(raw: Any) -> list[ConfiguredStream]:
 
 
 def connect(
-    settings: Settings, policy: RetryPolicy | None = None, on_token: Callable[[str], None] = lambda _token: None
+    settings: Settings,
+    policy: RetryPolicy | None = None,
+    on_token: Callable[[str], None] = lambda _token: None,
+    *,
+    read_only: bool = False,
 ) -> MarketoClient:
-    """A client with the limits of the settings; makes no call yet."""
+    """A client with the limits of the settings; makes no call yet. For a dry run, one that cannot write."""
     delivery = settings.delivery
     pace = Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls)
     gate = Gate(pace, Budget(delivery.daily_call_budget))
-    return MarketoClient(
+    client = ReadOnlyClient if read_only or delivery.dry_run else MarketoClient
+    return client(
         settings.domain_url,
         settings.client_id,
         settings.client_secret,
@@ -91,6 +100,10 @@ class Sync:
         client: connected to Marketo.
         store: takes the outcomes.
         writer: takes the STATEs.
+        dry_run: whether only to look; None as `delivery.dry_run` says. Then nothing is acknowledged.
+
+    Attributes:
+        rehearsal: what a dry run has found out; None where it is none.
     """
 
     def __init__(
@@ -101,6 +114,8 @@ class Sync:
         client: MarketoClient,
         store: OutcomeStore,
         writer: Writer,
+        *,
+        dry_run: bool | None = None,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -115,11 +130,20 @@ class Sync:
             lead_sync.duplicate_leads,
             client.policy.create_settle_seconds,
         )
-        recorder = Recorder(store, self.tally, utc_now)
+        self.dry_run = settings.delivery.dry_run if dry_run is None else dry_run
+        self.rehearsal: Rehearsal | None = None
+        leads: LeadWrites
+        members: MemberWrites
+        if self.dry_run:
+            self.rehearsal = Rehearsal(client, policy, preflight)
+            leads, members, store = self.rehearsal.leads, self.rehearsal.members, self.rehearsal.over(store)
+        else:
+            leads, members = LeadWriter(client, policy), MemberWriter(client)
+        recorder = Recorder(store, self.tally, utc_now, dry_run=self.dry_run)
         self.delivery = Delivery(
             Mapper(settings, preflight.fields),
-            LeadWriter(client, policy),
-            MemberWriter(client),
+            leads,
+            members,
             lambda group: preflight.steps.get(group, 0),
             recorder,
             Ledger(),
@@ -131,6 +155,7 @@ class Sync:
                 settings.delivery.concurrent_calls,
                 settings.delivery.max_batch_age_seconds,
                 primary_keys(streams),
+                acknowledge=not self.dry_run,
                 commit_interval_seconds=max(
                     store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if store.location else 0.0
                 ),
@@ -149,7 +174,11 @@ class Sync:
         calls = f"{budget.used_now:,} in this sync; {budget.used_today:,} by this API user today{of_budget}."
         slowed = f"; Marketo asked {gate.slowed_down:,} times to slow down (606, 615)" if gate.slowed_down else ""
         pace = f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s{slowed}."
-        return self.tally.summary(dry_run=False, calls=calls, pace=pace)
+        text = self.tally.summary(dry_run=self.dry_run, calls=calls, pace=pace)
+        if self.rehearsal is None:
+            return text
+        forecast = self.rehearsal.forecast(self._settings.delivery.calls_per_20_seconds)
+        return "\n".join([text, *forecast_lines(forecast)])
 
 
 def primary_keys(streams: Sequence[ConfiguredStream]) -> Mapping[StreamKey, Sequence[Sequence[str]]]:

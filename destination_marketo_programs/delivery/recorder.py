@@ -53,6 +53,9 @@ class Recorder:
         tally: where they are counted.
         now: the wall clock, in UTC.
         dry_run: whether outcomes say what would have been.
+
+    Attributes:
+        on_finished: told each item when its last program has its outcome.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Recorder:
         self._done: list[Done] = []
         self._freed_bytes = 0
         self._logged: Counter[str] = Counter()
+        self.on_finished: Callable[[Item], None] | None = None
 
     def tick(self) -> None:
         """Renew the time that outcomes carry; called now and then rather than for every record."""
@@ -147,7 +151,7 @@ class Recorder:
                 lead_id or None,
                 item.lead_action,
                 Category.SUPERSEDED.value,
-                message=f'The status "{by_status}" was set in its place.',
+                message=f'The status "{by_status}" {"would be" if self._dry_run else "was"} set in its place.',
                 record_key_is_position=item.key_is_position,
             ),
         )
@@ -191,6 +195,8 @@ class Recorder:
                 self._store.add_rejected(item.line, item.rejections)
             self._freed_bytes += item.size()
             self._done.append(Done(item.segment, item.stream, bool(item.rejections)))
+            if self.on_finished is not None:
+                self.on_finished(item)
 
     def _record(self, outcome: Outcome) -> None:
         outcome.at = self._at

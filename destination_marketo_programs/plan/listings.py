@@ -1,0 +1,103 @@
+"""Where the outcomes of a plan go: to a terminal, to a text file, to a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from rich.console import Console
+
+from destination_marketo_programs.plan.summary import Findings, summarise
+from destination_marketo_programs.plan.text import Sample, print_sample, print_summary
+from destination_marketo_programs.plan.wording import sentence
+from destination_marketo_programs.storage.lines import append_outcome
+from destination_marketo_programs.storage.store import NoStore, OutcomeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import BinaryIO, TextIO
+
+    from rich.status import Status
+
+    from destination_marketo_programs.marketo.assets import Program
+    from destination_marketo_programs.outcomes import Outcome
+
+FILE_WIDTH = 120
+_OUTCOMES_PER_PROGRESS = 500
+
+
+class Listing(OutcomeStore, Protocol):
+    """An `OutcomeStore` that shows outcomes instead of keeping them, and ends with the sums."""
+
+    def finish(self, findings: Findings, *, complete: bool) -> None:
+        """Show the sums."""
+
+
+class TerminalListing(NoStore):
+    """A table with some outcomes of each kind, then the sums.
+
+    Args:
+        console: gets the table.
+        progress: shows meanwhile how far the plan is.
+        with_stream: whether records are named with their stream.
+    """
+
+    def __init__(self, console: Console, progress: Status, *, with_stream: bool) -> None:
+        self._console = console
+        self._with_stream = with_stream
+        self._sample = Sample()
+        self._progress = progress
+        progress.start()
+
+    def add(self, outcome: Outcome) -> None:
+        """Keep it if few of its kind were seen."""
+        self._sample.add(outcome)
+        if self._sample.seen % _OUTCOMES_PER_PROGRESS == 0:
+            self._progress.update(f"Looking at Marketo… {self._sample.seen:,} outcomes")
+
+    def finish(self, findings: Findings, *, complete: bool) -> None:
+        """Print everything."""
+        self._progress.stop()
+        print_sample(self._console, self._sample, findings.programs, with_stream=self._with_stream)
+        print_summary(self._console, summarise(findings, complete=complete), findings.forecast, findings.programs)
+
+
+class TextListing(NoStore):
+    """One line for each outcome, then the sums. Arguments as above."""
+
+    def __init__(self, file: TextIO, programs: Mapping[int, Program], *, with_stream: bool) -> None:
+        self._file = file
+        self._with_stream = with_stream
+        self._programs = programs
+
+    def add(self, outcome: Outcome) -> None:
+        """Write its line."""
+        self._file.write(sentence(outcome, self._programs, with_stream=self._with_stream) + "\n")
+
+    def finish(self, findings: Findings, *, complete: bool) -> None:
+        """Write the sums."""
+        self._file.write("\n")
+        console = Console(
+            file=self._file, width=FILE_WIDTH, color_system=None, highlight=False, markup=False, emoji=False
+        )
+        print_summary(console, summarise(findings, complete=complete), findings.forecast, findings.programs)
+        self._file.flush()
+
+
+class JsonListing(NoStore):
+    """One JSON object for each outcome, then one with the single member `summary`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def add(self, outcome: Outcome) -> None:
+        """Write it as a stored outcome is written."""
+        line = bytearray()
+        append_outcome(line, outcome)
+        self._file.write(line)
+
+    def finish(self, findings: Findings, *, complete: bool) -> None:
+        """Write the sums."""
+        summary = summarise(findings, complete=complete)
+        self._file.write(msgspec.json.encode({"summary": summary}) + b"\n")
+        self._file.flush()

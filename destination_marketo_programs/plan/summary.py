@@ -1,0 +1,173 @@
+"""The sums of a plan: one structure, for people and for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from destination_marketo_programs.hints import explain
+from destination_marketo_programs.outcomes import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from destination_marketo_programs.delivery.tally import Tally
+    from destination_marketo_programs.marketo.assets import Program
+    from destination_marketo_programs.plan.forecast import Forecast
+    from destination_marketo_programs.plan.members import Change
+
+
+class ProgramSums(msgspec.Struct):
+    """Records of one program and status by what would become of them; no program for those that no link names."""
+
+    program_id: int | None
+    program_name: str | None
+    program_status: str | None
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    rejected: int = 0
+
+
+class MoveSums(msgspec.Struct):
+    """Memberships of one program that would go from one status to another."""
+
+    program_id: int
+    program_name: str | None
+    from_status: str
+    to_status: str
+    count: int
+
+
+class Reason(msgspec.Struct):
+    """Why records would be skipped or rejected, and what to do about it."""
+
+    category: str
+    code: str | None
+    count: int
+    title: str
+    fix: str
+
+
+class PlannedCalls(msgspec.Struct):
+    """What a write would cost; see `forecast.Forecast`. `fits_budget` is None where there is no budget."""
+
+    checks: int
+    people: int
+    memberships: int
+    total: int
+    minutes: float
+    calls_per_20_seconds: int
+    used_today: int
+    daily_call_budget: int | None
+    fits_budget: bool | None
+
+
+class PlanSummary(msgspec.Struct):
+    """What a sync of the input would do.
+
+    Counts are of records x programs unless their name says otherwise: two records of one person are two of them, and
+    one membership.
+
+    Attributes:
+        complete: whether the input was read to its end.
+        records_rejected: records that some program would reject.
+        unaskable_people: see `forecast.Forecast`.
+        unmapped_qualifier_values, unlinked_events: how often each came; texts that may name a person are not shown.
+    """
+
+    complete: bool
+    records: int
+    records_rejected: int
+    people_created: int
+    members_created: int
+    members_moved: int
+    unaskable_people: int
+    outcomes: dict[str, int]
+    programs: list[ProgramSums]
+    moves: list[MoveSums]
+    skipped: list[Reason]
+    rejected: list[Reason]
+    unmapped_qualifier_values: dict[str, int]
+    unlinked_events: dict[str, int]
+    calls: PlannedCalls
+    dry_run: bool = True
+
+
+class Findings(NamedTuple):
+    """What a run leaves behind for its sums."""
+
+    tally: Tally
+    changes: Mapping[Change, int]
+    forecast: Forecast
+    programs: Mapping[int, Program]
+
+
+def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
+    """Sum up a run."""
+    tally, forecast = findings.tally, findings.forecast
+    missing = forecast.calls_missing
+    return PlanSummary(
+        complete=complete,
+        records=tally.records_read,
+        records_rejected=tally.records_rejected,
+        people_created=forecast.people_created,
+        members_created=forecast.members_created,
+        members_moved=forecast.members_moved,
+        unaskable_people=forecast.unaskable_people,
+        outcomes={result.value: tally.by_outcome()[result.value] for result in Result if result != Result.IMPORTED},
+        programs=_program_sums(findings),
+        moves=[
+            MoveSums(change.program_id, _name(findings, change.program_id), change.before, change.after, count)
+            for change, count in sorted(findings.changes.items(), key=str)
+            if change.before is not None
+        ],
+        skipped=_reasons(tally, Result.SKIPPED),
+        rejected=_reasons(tally, Result.REJECTED),
+        unmapped_qualifier_values=dict(tally.unmapped_values.most_common()),
+        unlinked_events=dict(tally.unlinked_events.most_common()),
+        calls=PlannedCalls(
+            forecast.checks,
+            forecast.people,
+            forecast.memberships,
+            forecast.calls,
+            round(forecast.minutes, 2),
+            forecast.calls_per_20_seconds,
+            forecast.calls_used_today,
+            forecast.daily_call_budget,
+            None if missing is None else missing == 0,
+        ),
+    )
+
+
+def _name(findings: Findings, program_id: int | None) -> str | None:
+    program = findings.programs.get(program_id) if program_id is not None else None
+    return program.name if program is not None else None
+
+
+def _program_sums(findings: Findings) -> list[ProgramSums]:
+    sums: dict[tuple[int | None, str | None], ProgramSums] = {}
+    for (program_id, status, outcome), count in findings.tally.by_program.items():
+        line = sums.get((program_id, status))
+        if line is None:
+            line = sums[program_id, status] = ProgramSums(program_id, _name(findings, program_id), status)
+        setattr(line, outcome, getattr(line, outcome) + count)
+    return sorted(
+        sums.values(), key=lambda line: (line.program_id is None, line.program_id or 0, line.program_status or "")
+    )
+
+
+def _reasons(tally: Tally, outcome: Result) -> list[Reason]:
+    """The most frequent first; a category's codes apart from each other."""
+    reasons: list[Reason] = []
+    for (of, category), total in tally.by_category.items():
+        if of != outcome:
+            continue
+        codes = {code: count for (by, code), count in tally.by_code.items() if by == category}
+        without_code = total - sum(codes.values())
+        for code, count in [*codes.items(), *([(None, without_code)] if without_code else [])]:
+            hint = explain(category, code)
+            reasons.append(Reason(category, code, count, hint.title, hint.fix))
+    return sorted(reasons, key=lambda reason: (-reason.count, reason.category, reason.code or ""))

@@ -1,0 +1,145 @@
+"""A plan for people: tables and sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.plan.forecast import forecast_lines
+from destination_marketo_programs.plan.wording import fate, program_name, record_name
+from destination_marketo_programs.preflight.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from destination_marketo_programs.marketo.assets import Program
+    from destination_marketo_programs.outcomes import Outcome
+    from destination_marketo_programs.plan.forecast import Forecast
+    from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
+
+SHOWN_PER_KIND = 5
+MOST_FREQUENT = 10
+_ORDER = (Result.REJECTED, Result.UPDATED, Result.CREATED, Result.UNCHANGED, Result.SKIPPED)
+_STYLES = {Result.REJECTED: "red", Result.CREATED: "green", Result.UPDATED: "green", Result.SKIPPED: "yellow"}
+_INDENT = (0, 0, 0, 4)
+
+
+class Sample:
+    """The first few outcomes of each kind, so that each is seen whatever the input; memory does not grow with it."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str | None], list[Outcome]] = {}
+        self.seen = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Look at one outcome."""
+        self.seen += 1
+        kept = self._kinds.setdefault((outcome.outcome, outcome.category), [])
+        if len(kept) < SHOWN_PER_KIND:
+            kept.append(outcome)
+
+    def outcomes(self) -> list[Outcome]:
+        """The ones kept, those that need attention first."""
+        return [
+            outcome
+            for result in _ORDER
+            for (kind, _), kept in self._kinds.items()
+            if kind == result
+            for outcome in kept
+        ]
+
+
+def print_sample(console: Console, sample: Sample, programs: Mapping[int, Program], *, with_stream: bool) -> None:
+    """The records as a table; where some are left out, how to see them."""
+    shown = sample.outcomes()
+    if not shown:
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("Record", overflow="fold", max_width=40)
+    table.add_column("Program", overflow="fold", max_width=40)
+    table.add_column("What would happen", overflow="fold")
+    for outcome in shown:
+        table.add_row(
+            Text(record_name(outcome, with_stream=with_stream)),
+            Text(program_name(outcome.program_id, programs)),
+            Text(fate(outcome), style=_STYLES.get(Result(outcome.outcome), "")),
+        )
+    console.print(table)
+    left = sample.seen - len(shown)
+    if left:
+        console.print(
+            f"\nThese are {len(shown):,} of {sample.seen:,} lines, up to {SHOWN_PER_KIND} of each kind. For all of "
+            "them send the output to a file, or use --format json."
+        )
+    console.print()
+
+
+def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, programs: Mapping[int, Program]) -> None:
+    """The sums, most important last: they are what stays on the screen."""
+    if not summary.complete:
+        console.print("The plan is incomplete: it covers only what was read until the error.\n", style="bold red")
+    rejected = f", {summary.records_rejected:,} of which would be rejected" if summary.records_rejected else ""
+    noun = "record" if summary.records == 1 else "records"
+    console.print(f"Plan for {summary.records:,} {noun}{rejected}. Nothing was written to Marketo.\n", style="bold")
+    if summary.programs:
+        console.print("Records by program and status, and what would become of them:")
+        console.print(_program_table(summary.programs, programs))
+        console.print()
+    if summary.moves:
+        console.print("Memberships that would move:")
+        for move in summary.moves:
+            program = program_name(move.program_id, programs)
+            console.print(
+                Text(f"  {move.count:,} in {program} from {quoted(move.from_status)} to {quoted(move.to_status)}")
+            )
+        console.print()
+    _print_reasons(console, "Would be rejected:", summary.rejected)
+    _print_reasons(console, "Would be skipped:", summary.skipped)
+    _print_frequent(console, "Qualifier values that no qualifier mapping names:", summary.unmapped_qualifier_values)
+    _print_frequent(console, "Events that no program link names:", summary.unlinked_events)
+    for line in forecast_lines(forecast):
+        console.print(Text(line))
+
+
+def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("Program", overflow="fold")
+    table.add_column("Status", overflow="fold")
+    for title in ("Created", "Moved", "Stay", "Skipped", "Rejected"):
+        table.add_column(title, justify="right")
+    for line in lines:
+        counts = (line.created, line.updated, line.unchanged, line.skipped, line.rejected)
+        table.add_row(
+            Text(program_name(line.program_id, programs) or "(no program)"),
+            Text(quoted(line.program_status) if line.program_status else ""),
+            *(f"{count:,}" if count else "-" for count in counts),
+        )
+    return table
+
+
+def _print_reasons(console: Console, heading: str, reasons: Sequence[Reason]) -> None:
+    if not reasons:
+        return
+    console.print(heading)
+    for reason in reasons:
+        code = f", Marketo code {reason.code}" if reason.code else ""
+        console.print(Text(f"  {reason.count:,} × {reason.title} ({reason.category}{code})"))
+        console.print(Padding(Text(reason.fix), _INDENT))
+    console.print()
+
+
+def _print_frequent(console: Console, heading: str, counts: Mapping[str, int]) -> None:
+    if not counts:
+        return
+    console.print(heading)
+    for value, count in list(counts.items())[:MOST_FREQUENT]:
+        console.print(Text(f"  {count:,} × {quoted(value)}"))
+    if len(counts) > MOST_FREQUENT:
+        console.print(f"  and {len(counts) - MOST_FREQUENT:,} more; --format json lists them")
+    console.print()

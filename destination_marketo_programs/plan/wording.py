@@ -1,0 +1,73 @@
+"""What would become of one record in one program, as a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from destination_marketo_programs.hints import explain
+from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.plan.rehearsal import PlannedOutcome
+from destination_marketo_programs.preflight.wording import named, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from destination_marketo_programs.marketo.assets import Program
+    from destination_marketo_programs.outcomes import Outcome
+
+_LONGEST_KEY = 80
+
+
+def fate(outcome: Outcome) -> str:
+    """What would happen, on one line."""
+    status = quoted(outcome.program_status or "")
+    before = outcome.from_status if isinstance(outcome, PlannedOutcome) else None
+    match outcome.outcome:
+        case Result.CREATED:
+            new = "be created in Marketo and " if outcome.lead_action == "created" else ""
+            return f"would {new}become a member with status {status}"
+        case Result.UPDATED:
+            note = f" ({_on_one_line(outcome.message)})" if outcome.message else ""
+            return f"would move from {quoted(before or '')} to {status}{note}"
+        case Result.UNCHANGED if before is not None and before != outcome.program_status:
+            return f"stays at {quoted(before)}, which is past {status}"
+        case Result.UNCHANGED:
+            return f"stays at {status}, where it is already"
+        case Result.SKIPPED:
+            return f"skipped ({outcome.category}): {_reason(outcome)}"
+        case Result.REJECTED:
+            code = f", Marketo code {outcome.code}" if outcome.code else ""
+            return f"rejected ({outcome.category}{code}): {_reason(outcome)}"
+        case _:
+            return outcome.outcome
+
+
+def record_name(outcome: Outcome, *, with_stream: bool) -> str:
+    """The key, with `#` before a mere position, and the stream where there are several."""
+    key = ("#" if outcome.record_key_is_position else "") + _on_one_line(outcome.record_key)
+    return f"{_on_one_line(outcome.stream)} {key}" if with_stream else key
+
+
+def program_name(program_id: int | None, programs: Mapping[int, Program]) -> str:
+    """A program by name and number; "" for None."""
+    if program_id is None:
+        return ""
+    program = programs.get(program_id)
+    return named(program) if program is not None else f"({program_id})"
+
+
+def sentence(outcome: Outcome, programs: Mapping[int, Program], *, with_stream: bool) -> str:
+    """Record, program and fate on one line."""
+    program = program_name(outcome.program_id, programs)
+    record = record_name(outcome, with_stream=with_stream)
+    return f"{record}{', ' if program else ''}{program}: {fate(outcome)}"
+
+
+def _reason(outcome: Outcome) -> str:
+    return _on_one_line(outcome.message or explain(outcome.category, outcome.code).title, longest=300)
+
+
+def _on_one_line(text: str, longest: int = _LONGEST_KEY) -> str:
+    """The text without characters that a terminal would obey, and of bearable length."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return printable if len(printable) <= longest else printable[:longest] + "…"
