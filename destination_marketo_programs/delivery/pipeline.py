@@ -35,6 +35,7 @@ from destination_marketo_programs.protocol import RecordMessage, UndecodableLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from destination_marketo_programs.delivery.bulk.lane import BulkLane
     from destination_marketo_programs.delivery.lead_writer import Fates
     from destination_marketo_programs.delivery.ledger import Ledger
     from destination_marketo_programs.delivery.member_writer import DataReplies, StatusReplies
@@ -112,6 +113,7 @@ class _Stage(Enum):
     LEADS = "leads"
     STATUS = "status"
     DATA = "data"
+    BULK = "bulk"
 
 
 class _Job(NamedTuple):
@@ -142,6 +144,7 @@ class Delivery:
         ledger: says which STATE may go.
         acknowledge: emits a STATE line with (line, record count, rejected count).
         gate: the limits; its clock is delivery's clock.
+        bulk: the way by file; None where everything goes over REST.
         progress: text for the log, every 30 seconds.
     """
 
@@ -156,6 +159,7 @@ class Delivery:
         acknowledge: Callable[[StateMessage, int, int], None],
         gate: Gate,
         options: Options,
+        bulk: BulkLane | None = None,
     ) -> None:
         self._map = mapper.map
         self._lead_writes = leads
@@ -189,6 +193,10 @@ class Delivery:
         self._next_commit = 0.0
         self._next_turn = 0.0
         self._next_progress = 0.0
+        self._bulk = bulk
+        if bulk is not None:
+            recorder.on_finished = bulk.left_rest
+            bulk.forget = lambda email: self._written.pop(email, None)
         self._workers = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix="call")
 
     def stop(self) -> None:
@@ -210,6 +218,7 @@ class Delivery:
         try:
             while not self._finished():
                 self._handle_events(intake)
+                self._tend_bulk()
                 self._dispatch()
                 self._settle(force=False)
                 self._look_after_input(intake)
@@ -218,6 +227,8 @@ class Delivery:
         finally:
             self._gate.stop()
             self._workers.shutdown(wait=False, cancel_futures=True)
+            if self._bulk is not None:
+                self._bulk.close()
         failure = self._failure or self._input_failure
         if failure is not None:
             raise failure
@@ -232,7 +243,7 @@ class Delivery:
         return self._in_flight.total()
 
     def _work_waits(self) -> bool:
-        return bool(self._by_key or self._by_id or self._members or self._data or self._delayed)
+        return bool(self._by_key or self._by_id or self._members or self._data or self._delayed or self._bulk)
 
     # --- events ----------------------------------------------------------------------------------------------
 
@@ -254,6 +265,8 @@ class Delivery:
         if self._failure is None:
             if self._delayed:
                 wait = min(wait, self._delayed[0][0] - now)
+            if self._bulk:
+                wait = min(wait, self._bulk.seconds_until_due(now))
             if self._work_waits():
                 wait = min(wait, DUE_CHECK_SECONDS)
                 if self._next_turn > now:
@@ -291,6 +304,8 @@ class Delivery:
 
     def _look_after_input(self, intake: Intake) -> None:
         """Let the input go on while there is room."""
+        if self._bulk is not None and self._bulk.full:
+            return
         while self._chunks_owed and self._waiting_bytes < self._options.max_waiting_bytes:
             self._chunks_owed -= 1
             intake.permit()
@@ -334,8 +349,22 @@ class Delivery:
         item = Item(
             stream, key, is_position, message.line, now, person, targets, len(targets), segment, rejections=rejections
         )
+        if self._bulk is not None and self._bulk.offer(item):
+            return
         self._waiting_bytes += item.size()
         self._find_lead(item)
+
+    def _tend_bulk(self) -> None:
+        """Let files and jobs get on, and take what goes over REST after all."""
+        bulk = self._bulk
+        if bulk is None or self._failure is not None:
+            return
+        bulk.advance(self._clock(), input_ended=self._input_ended)
+        self._waiting_bytes += bulk.take_restored_bytes()
+        while bulk.has_rows_for_rest and self._waiting_bytes < self._options.max_waiting_bytes:
+            for item in bulk.take_for_rest():
+                self._waiting_bytes += item.size()
+                self._find_lead(item)
 
     # --- the lead --------------------------------------------------------------------------------------------
 
@@ -509,6 +538,9 @@ class Delivery:
         """What is nearest to its end first, full before old before partial."""
         if self._delayed and self._delayed[0][0] <= now:
             return heapq.heappop(self._delayed)[2]
+        call = self._bulk.next_call(now) if self._bulk else None
+        if call is not None:
+            return _Job(_Stage.BULK, call.run, call.finish)
         return self._full_job() or self._due_job(now) or self._partial_job()
 
     def _full_job(self) -> _Job | None:
@@ -619,6 +651,8 @@ class Delivery:
         if oldest_group is not None:
             oldest.append(oldest_group[0])
         age = f"oldest waiting record {now - min(oldest):.0f} s" if oldest else "no record waits for its batch"
+        if self._bulk:
+            age += f"; {self._bulk.describe()}"
         logger.info(
             "Progress: %d records read, %d settled, %d rejected; %d calls made; "
             "pace %d of %d calls per 20 s, %d at once; %s.",

@@ -1,0 +1,134 @@
+"""A record on its way by file, as the spool keeps it, and back."""
+
+from __future__ import annotations
+
+import marshal
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from destination_marketo_programs.delivery.work import Item
+from destination_marketo_programs.model import Person, Target
+from destination_marketo_programs.outcomes import Outcome
+from destination_marketo_programs.protocol import RecordMessage, parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from destination_marketo_programs.delivery.ledger import Segment
+    from destination_marketo_programs.model import Mapped
+    from destination_marketo_programs.protocol import StreamKey
+
+NOBODY = Person(None, None, None, {}, {})
+"""Stands for the person of a record that is settled from the spool, where nothing of the person is needed."""
+
+
+class Record(NamedTuple):
+    """What is needed of a record to settle it. The person is read from the line again where one is needed.
+
+    Attributes:
+        stream: number of the stream.
+        segment: number of the ledger's ticket.
+        email: the folded email.
+        targets: programs without an outcome, each (program id, status, event); the first is the next to be reached.
+        rejections: outcomes of the programs that rejected it, as plain members.
+    """
+
+    stream: int
+    key: str
+    key_is_position: bool
+    segment: int
+    email: str
+    targets: tuple[tuple[int, str, str | None], ...]
+    line: bytes
+    rejections: tuple[dict[str, object], ...] = ()
+
+
+class Records:
+    """Turns items into bytes and back; keeps what they share.
+
+    Args:
+        map_record: the mapping, to read a person again.
+    """
+
+    def __init__(self, map_record: Callable[[str, object], Mapped]) -> None:
+        self._map = map_record
+        self._streams: list[StreamKey] = []
+        self._stream_numbers: dict[StreamKey, int] = {}
+        self._segments: dict[int, Segment] = {}
+        self._open: dict[int, int] = {}
+
+    def enter(self, item: Item) -> bytes:
+        """The record of an item; its segment is kept until `leave`."""
+        number = self._stream_numbers.get(item.stream)
+        if number is None:
+            number = self._stream_numbers[item.stream] = len(self._streams)
+            self._streams.append(item.stream)
+        ticket = id(item.segment)
+        self._segments[ticket] = item.segment
+        self._open[ticket] = self._open.get(ticket, 0) + 1
+        return dump(
+            Record(
+                number,
+                item.key,
+                item.key_is_position,
+                ticket,
+                item.person.key or "",
+                tuple((target.program_id, target.program_status, target.event) for target in item.targets),
+                item.line,
+                _plain(item),
+            )
+        )
+
+    def leave(self, record: Record) -> None:
+        """The record is on its way elsewhere, or settled."""
+        ticket = record.segment
+        self._open[ticket] -= 1
+        if not self._open[ticket]:
+            del self._open[ticket], self._segments[ticket]
+
+    def item(self, record: Record, born: float) -> Item:
+        """The item, without its person: enough to settle it."""
+        rejections = [msgspec.convert(members, Outcome) for members in record.rejections] or None
+        return Item(
+            self._streams[record.stream],
+            record.key,
+            record.key_is_position,
+            record.line,
+            born,
+            NOBODY,
+            [],
+            len(record.targets),
+            self._segments[record.segment],
+            rejections=rejections,
+        )
+
+    def item_for_rest(self, record: Record, born: float) -> Item:
+        """The item as it arrived, with the targets that are left."""
+        item = self.item(record, born)
+        message = parse_line(record.line, 0)
+        person = self._map(item.stream[1], message.data).person if isinstance(message, RecordMessage) else None
+        if person is None:
+            raise AssertionError("a record that had a person has none when read again")
+        item.person = person
+        item.targets = [Target(*target) for target in record.targets]
+        return item
+
+    @staticmethod
+    def without_first_target(record: Record, item: Item) -> Record:
+        """The record after its first program has its outcome."""
+        return record._replace(targets=record.targets[1:], rejections=_plain(item))
+
+
+def _plain(item: Item) -> tuple[dict[str, object], ...]:
+    return tuple(msgspec.to_builtins(outcome) for outcome in item.rejections or ())
+
+
+def dump(record: Record) -> bytes:
+    """The record as bytes, whatever texts it holds (lone surrogates too)."""
+    return marshal.dumps(tuple(record))
+
+
+def load(data: bytes) -> Record:
+    """The record that `dump` was given."""
+    return Record(*marshal.loads(data))  # noqa: S302 - bytes that this process made itself, in a file without a name
