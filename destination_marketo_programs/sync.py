@@ -6,6 +6,9 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from destination_marketo_programs.delivery.bulk.calls import BulkCalls
+from destination_marketo_programs.delivery.bulk.lane import BulkLane, LaneOptions
+from destination_marketo_programs.delivery.bulk.rule import DEFAULT_PACE, ImportPace, bulk_possible
 from destination_marketo_programs.delivery.lead_writer import LeadPolicy, LeadWriter
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.member_writer import MemberWriter
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.pipeline import LeadWrites, MemberWrites
+    from destination_marketo_programs.delivery.queues import GroupKey
     from destination_marketo_programs.preflight import Preflight
     from destination_marketo_programs.protocol import StateMessage, StreamKey, Writer
     from destination_marketo_programs.storage import OutcomeStore
@@ -101,6 +105,7 @@ class Sync:
         store: takes the outcomes.
         writer: takes the STATEs.
         dry_run: whether only to look; None as `delivery.dry_run` says. Then nothing is acknowledged.
+        import_pace: how often Marketo is asked about import jobs.
 
     Attributes:
         rehearsal: what a dry run has found out; None where it is none.
@@ -116,6 +121,7 @@ class Sync:
         writer: Writer,
         *,
         dry_run: bool | None = None,
+        import_pace: ImportPace = DEFAULT_PACE,
     ) -> None:
         self._settings = settings
         self._client = client
@@ -140,11 +146,22 @@ class Sync:
         else:
             leads, members = LeadWriter(client, policy), MemberWriter(client)
         recorder = Recorder(store, self.tally, utc_now, dry_run=self.dry_run)
+        mapper = Mapper(settings, preflight.fields)
+
+        def step_of(group: GroupKey) -> int:
+            return preflight.steps.get(group, 0)
+
+        bulk: BulkLane | None = None
+        if settings.delivery.method != "rest" and bulk_possible(lead_sync) and not self.dry_run:
+            options = LaneOptions(
+                settings.delivery.method == "bulk", settings.delivery.max_batch_age_seconds, import_pace
+            )
+            bulk = BulkLane(BulkCalls(client), mapper.map, step_of, recorder, client.gate.clock, options)
         self.delivery = Delivery(
-            Mapper(settings, preflight.fields),
+            mapper,
             leads,
             members,
-            lambda group: preflight.steps.get(group, 0),
+            step_of,
             recorder,
             Ledger(),
             self._acknowledge,
@@ -160,6 +177,7 @@ class Sync:
                     store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if store.location else 0.0
                 ),
             ),
+            bulk,
         )
 
     def _acknowledge(self, state: StateMessage, record_count: int, rejected_count: int) -> None:
