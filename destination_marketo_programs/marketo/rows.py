@@ -20,7 +20,7 @@ class RowReply(NamedTuple):
     Attributes:
         status: `created`, `updated`, or "" where Marketo skipped or failed the record.
         lead_id: the lead, where Marketo named it.
-        code, message: the first reason of a record that was not accepted; code "unknown" where none is given.
+        code, message: the first reason of a record that was not accepted, where one is given.
         request_id: Marketo's id of the call.
     """
 
@@ -34,7 +34,7 @@ class RowReply(NamedTuple):
 def read_row(row: Any, id_member: str, request_id: str | None) -> RowReply:
     """Read one element of `result`: accepted only if its status says so and no reason speaks against it."""
     if not isinstance(row, dict):
-        return RowReply("", None, "unknown", None, request_id)
+        return RowReply("", None, None, None, request_id)
     lead_id = row.get(id_member)
     lead_id = lead_id if isinstance(lead_id, int) and not isinstance(lead_id, bool) else None
     status = row.get("status")
@@ -43,12 +43,12 @@ def read_row(row: Any, id_member: str, request_id: str | None) -> RowReply:
         return RowReply(status, lead_id, None, None, request_id)
     first = reasons[0] if isinstance(reasons, list) and reasons else reasons
     if not isinstance(first, dict):
-        return RowReply("", lead_id, "unknown", None, request_id)
+        return RowReply("", lead_id, None, None, request_id)
     code, message = first.get("code"), first.get("message")
     return RowReply(
         "",
         lead_id,
-        "unknown" if code is None else str(code),
+        None if code is None else str(code),
         message if isinstance(message, str) else None,
         request_id,
     )
