@@ -23,7 +23,9 @@ WINDOW_SECONDS = 20.0
 WINDOW_MARGIN_SECONDS = 0.05
 """Two calls leave a network less evenly spaced than they entered it."""
 LOWERED_TO = 0.7
-"""Factor on the pace after a 606; one more call per window comes back for each calm window."""
+"""Factor on the pace after a 606; a tenth of the ceiling and one call more come back for each calm window."""
+SAME_OVERLOAD_SECONDS = 1.0
+"""Calls that were under way together are refused together: that is one reason to slow down, not several."""
 LOWEST_CALLS_PER_WINDOW = 5
 QUOTA_RESET_HOURS_UTC = (5, 6)
 """Midnight in US Central time, by summer and by winter; Adobe's pages do not say which one counts."""
@@ -50,7 +52,9 @@ class Pace:
         self.in_flight = 0
         self._sent: deque[float] = deque()
         self._paused_until = 0.0
-        self._last_change = 0.0
+        self._calls_lowered_at = float("-inf")
+        self._concurrency_lowered_at = float("-inf")
+        self._calm_since = 0.0
 
     def take(self, now: float) -> float | None:
         """Take a place for one call, or say why not.
@@ -86,25 +90,27 @@ class Pace:
     def too_many_calls(self, now: float, pause_seconds: float) -> None:
         """606: everybody pauses, and the window gets smaller."""
         self._paused_until = max(self._paused_until, now + pause_seconds)
-        if now - self._last_change >= 1.0 or self._last_change == 0.0:
+        self._calm_since = now
+        if now - self._calls_lowered_at >= SAME_OVERLOAD_SECONDS:
+            self._calls_lowered_at = now
             self.calls_per_window = max(
                 min(LOWEST_CALLS_PER_WINDOW, self.ceiling), int(self.calls_per_window * LOWERED_TO)
             )
-            self._last_change = now
 
     def too_many_at_once(self, now: float) -> None:
         """615: one call fewer at once."""
-        if now - self._last_change >= 1.0 or self._last_change == 0.0:
+        self._calm_since = now
+        if now - self._concurrency_lowered_at >= SAME_OVERLOAD_SECONDS:
+            self._concurrency_lowered_at = now
             self.concurrent_calls = max(1, self.concurrent_calls - 1)
-            self._last_change = now
 
     def _climb(self, now: float) -> None:
         while (
             self.calls_per_window < self.ceiling or self.concurrent_calls < self._concurrent_ceiling
-        ) and now - self._last_change >= WINDOW_SECONDS:
+        ) and now - self._calm_since >= WINDOW_SECONDS:
             self.calls_per_window = min(self.ceiling, self.calls_per_window + 1 + self.ceiling // 10)
             self.concurrent_calls = min(self._concurrent_ceiling, self.concurrent_calls + 1)
-            self._last_change += WINDOW_SECONDS
+            self._calm_since += WINDOW_SECONDS
 
 
 class Budget:

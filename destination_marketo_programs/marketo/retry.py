@@ -65,7 +65,7 @@ class Failure(NamedTuple):
 
 def delay_seconds(tries: int, jitter: float, first_delay_seconds: float = FIRST_DELAY_SECONDS) -> float:
     """Exponential back-off with jitter: `jitter` in [0, 1) moves it between half and the whole of its step."""
-    step = min(first_delay_seconds * 2.0 ** (tries - 1), LONGEST_DELAY_SECONDS)
+    step = min(first_delay_seconds * 2.0 ** min(tries - 1, 100), LONGEST_DELAY_SECONDS)
     return float(step * (0.5 + jitter / 2))
 
 
