@@ -9,7 +9,6 @@ import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from destination_marketo_programs.config import load_settings
@@ -22,6 +21,7 @@ from destination_marketo_programs.sync import Sync, connect, open_outcome_store,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from destination_marketo_programs.sandbox.server import SandboxServer
 
@@ -165,7 +165,7 @@ class Connector:
         return Run(process.returncode, out.splitlines(), err.decode())
 
     def check(self, config: Any, **env: str) -> Run:
-        return self.run("check", config, **env)
+        return self.run("check", config, None, b"", **env)
 
     def write(self, config: Any, lines: Iterable[bytes], catalog: Any = None, **env: str) -> Run:
         return self.run("write", config, catalog or catalog_of("leads"), b"\n".join(lines) + b"\n", **env)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness import Connector, catalog_of, config_for, record, state
 
-from destination_marketo_programs.sandbox import SandboxServer
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from destination_marketo_programs.sandbox import SandboxServer
 
 LINKS = [
     {"event": "expo", "program_id": "1004", "program_status": "Registered"},
@@ -107,9 +107,7 @@ def test_ten_thousand_records_of_three_streams(sandbox: SandboxServer, connector
     members, outcomes = by_hand()
     for program_id, expected in members.items():
         assert sandbox.state.members_by_email(program_id) == expected
-    stored = [
-        json.loads(line) for path in (tmp_path / "outcomes").glob("**/outcomes-*.jsonl") for line in path.open()
-    ]
+    stored = [json.loads(line) for path in (tmp_path / "outcomes").glob("**/outcomes-*.jsonl") for line in path.open()]
     assert Counter((o["record_key"], o["program_id"]) for o in stored).most_common(1)[0][1] == 1
     counted = Counter(o["category"] or "delivered" for o in stored)
     assert counted == outcomes

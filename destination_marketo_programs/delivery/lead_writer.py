@@ -128,6 +128,7 @@ class LeadWriter:
 
     def _upsert(self, rows: Sequence[LeadRow], action: str) -> Fates:
         fates: Fates = []
+        ambiguous: list[tuple[LeadRow, RowReply]] = []
         lost: dict[int, tuple[OutcomeUnknownError, list[LeadRow]]] = {}
         for row, reply in send_each(rows, lambda batch: self._sync_or_lose(batch, action)):
             if isinstance(reply, OutcomeUnknownError):
@@ -135,14 +136,14 @@ class LeadWriter:
             elif reply.status and reply.lead_id is not None:
                 fates.append((row, row.items(), Found(reply.lead_id, reply.status)))
             elif reply.code == SEVERAL_LEADS_MATCH:
-                fates += self._choose(row, reply)
+                ambiguous.append((row, reply))
             elif reply.code == LEAD_EXISTS:
                 fates += self._exists(row, reply)
             else:
                 fates += self._refused(row, reply, lambda again: self._upsert(again, action))
         for error, unsettled in lost.values():
             fates += self._settle_lost(error, unsettled)
-        return fates
+        return fates + self._choose(ambiguous)
 
     def _create_missing(self, rows: Sequence[LeadRow]) -> Fates:
         fates: Fates = []
@@ -169,14 +170,14 @@ class LeadWriter:
 
     # --- single rows -----------------------------------------------------------------------------------------
 
-    def _choose(self, row: LeadRow, reply: RowReply) -> Fates:
+    def _choose(self, ambiguous: Sequence[tuple[LeadRow, RowReply]]) -> Fates:
         """Several leads share the key (1007)."""
-        if self._policy.duplicate_leads != "most_recently_updated" or not _queryable(row):
-            return [(row, row.items(), _rejected(reply))]
-        leads = self._find([row]).get(row.key, ())
-        if not leads:
-            return [(row, row.items(), _rejected(reply))]
-        return self._update_found(row, _most_recently_updated(leads))
+        leads: dict[str, list[dict[str, Any]]] = {}
+        if ambiguous and self._policy.duplicate_leads == "most_recently_updated":
+            leads = self._find([row for row, _ in ambiguous])
+        chosen = [(row, _most_recently_updated(leads[row.key])) for row, _ in ambiguous if row.key in leads]
+        rejected: Fates = [(row, row.items(), _rejected(reply)) for row, reply in ambiguous if row.key not in leads]
+        return rejected + self._update_found(chosen)
 
     def _exists(self, row: LeadRow, reply: RowReply) -> Fates:
         """Somebody else created the lead between our look and our create (1005)."""
@@ -210,15 +211,13 @@ class LeadWriter:
             return fates
         return [(row, row.items(), _rejected(reply))]
 
-    def _update_found(self, row: LeadRow, lead_id: int) -> Fates:
-        """Write a row's fields to the one lead that it was found to mean."""
-        if not row.fields:
-            return [(row, row.items(), Found(lead_id, MATCHED))]
-        by_id = _row(row, row.fields, row.parts, head=("id", lead_id))
-        return [
-            (row, items, fate.refusal if isinstance(fate, Gone) else fate)
-            for _, items, fate in self.write_by_id([by_id])
-        ]
+    def _update_found(self, found: Sequence[tuple[LeadRow, int]]) -> Fates:
+        """Write each row's fields to the one lead that it was found to mean, in as few calls as it takes."""
+        fates: Fates = [(row, row.items(), Found(lead_id, MATCHED)) for row, lead_id in found if not row.fields]
+        by_id = [_row(row, row.fields, row.parts, head=("id", lead_id)) for row, lead_id in found if row.fields]
+        for row, items, fate in self.write_by_id(by_id) if by_id else ():
+            fates.append((row, items, fate.refusal if isinstance(fate, Gone) else fate))
+        return fates
 
     # --- lost creates ----------------------------------------------------------------------------------------
 
@@ -231,23 +230,19 @@ class LeadWriter:
         halves = [rows] if error.code != "604" or len(rows) == 1 else [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
         found = {} if self._policy.partition_name else self._find(rows)
         fates: Fates = []
+        to_update: list[tuple[LeadRow, int]] = []
         for number, half in enumerate(halves):
             later = Later(error.sent_at + self._policy.settle_seconds, number)
             for row in half:
                 leads = found.get(row.key, ())
-                if not leads:
+                picked = self._pick(leads, MATCHED) if leads else None
+                if picked is None:
                     fates += self._later(error, row, later)
-                elif self._policy.mode == "create_missing" or len(leads) > 1:
-                    picked = self._pick(leads, MATCHED)
-                    known = isinstance(picked, Found) and self._policy.mode != "create_missing"
-                    fates += (
-                        self._update_found(row, picked.lead_id)
-                        if known and isinstance(picked, Found)
-                        else [(row, row.items(), picked)]
-                    )
+                elif isinstance(picked, Found) and self._policy.mode != "create_missing":
+                    to_update.append((row, picked.lead_id))
                 else:
-                    fates += self._update_found(row, leads[0]["id"])
-        return fates
+                    fates.append((row, row.items(), picked))
+        return fates + self._update_found(to_update)
 
     @staticmethod
     def _later(error: OutcomeUnknownError, row: LeadRow, later: Later) -> Fates:

@@ -1,0 +1,61 @@
+"""Random faults by seed: whatever Marketo and the network do, nothing is lost, doubled or acknowledged early.
+
+`CHAOS_SEEDS=5000 CHAOS_FIRST_SEED=1000` runs as many as one likes (`make chaos`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import scenario
+from harness import InProcess
+
+from destination_marketo_programs.sandbox import SandboxServer
+from destination_marketo_programs.sandbox.faults import Chaos
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST_SEED = int(os.environ.get("CHAOS_FIRST_SEED", "0"))
+SEEDS = int(os.environ.get("CHAOS_SEEDS", "200"))
+SEEDS_PER_TEST = 10
+
+
+def disturbed_run(folder: Path, seed: int) -> None:
+    with SandboxServer() as sandbox:
+        sandbox.configure(limits=False)
+        known = scenario.prepare(sandbox)
+        made = scenario.records(seed, known)
+        early: list[int] = []
+        settled_before: dict[int, set[tuple[int, str]]] = {}
+        for end in range(1, len(made) + 1):
+            if end % scenario.STATE_EVERY == 0 or end == len(made):
+                members = scenario.expected_members(made[:end])
+                settled_before[end] = {(p, email) for p, emails in members.items() for email in emails}
+
+        def watch(line: bytes) -> None:
+            message = json.loads(line)
+            if message["type"] == "STATE":
+                number = message["state"]["id"]
+                there = {(p, email) for p in (1004, 1234, 1001) for email in sandbox.state.members_by_email(p)}
+                if not settled_before[number] <= there:
+                    early.append(number)
+
+        run = InProcess(scenario.config(sandbox, folder), on_line=watch)
+        sandbox.faults.set_chaos(Chaos(seed=seed, rate=0.3, in_a_row=6))
+        result = run.run(scenario.lines(made))
+        sandbox.faults.set_chaos(None)
+        assert early == []
+        scenario.assert_final_state(sandbox, made)
+        scenario.assert_outcomes(scenario.stored_outcomes(folder), made, once=True)
+        rejected = len({key for key, _ in scenario.expected_rejections(made)})
+        assert result.stats == (len(made) - rejected, rejected)
+
+
+@pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, SEEDS_PER_TEST))
+def test_members_and_outcomes_are_those_of_a_quiet_day(tmp_path: Path, first: int) -> None:
+    for seed in range(first, min(first + SEEDS_PER_TEST, FIRST_SEED + SEEDS)):
+        disturbed_run(tmp_path / str(seed), seed)
