@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,8 @@ _EMAIL = ("email", "emailaddress", "workemail", "mail")
 _NAME = ("fullname", "name", "displayname")
 _COMPANY = ("company", "companyname", "organization", "organisation", "account", "accountname")
 _NESTED = ("lead", "person", "contact", "data")
+_COLUMNS = frozenset((*_EMAIL, *_NAME, *_COMPANY, "firstname", "lastname"))
+_MAX_NAME = 40
 _decoder = msgspec.json.Decoder()
 
 
@@ -42,13 +45,20 @@ def who_is(data: bytes | msgspec.Raw) -> Who:
     columns: dict[str, Any] = {}
     for layer in _layers(members):
         for name, value in layer.items():
-            columns.setdefault(re.sub(r"[^a-z]", "", name.lower()), value)
+            known = _folded(name) if len(name) <= _MAX_NAME else None
+            if known in _COLUMNS:
+                columns.setdefault(known, value)
     both = [_text(columns.get("firstname")), _text(columns.get("lastname"))]
     return Who(
         name=" ".join(part for part in both if part) or _first(columns, _NAME),
         email=_first(columns, _EMAIL),
         company=_first(columns, _COMPANY),
     )
+
+
+@lru_cache(maxsize=4096)
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
 
 
 def _layers(members: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

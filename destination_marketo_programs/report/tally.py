@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Result
 from destination_marketo_programs.report.people import who_is
 from destination_marketo_programs.report.summary import Cell, Counts, Lead
@@ -27,7 +28,7 @@ from destination_marketo_programs.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -41,56 +42,58 @@ _CACHE_KIB = 65_536
 _NO_PROGRAM = -1
 _RESULTS = frozenset(map(str, Result))
 
+# `latest` is small and takes keys in any order; what is wide is only ever appended, in the order of the files.
 _SCHEMA = """
 CREATE TABLE cell (number INTEGER PRIMARY KEY, dry_run INTEGER);
 CREATE TABLE latest (
-    record INTEGER, program INTEGER, cell INTEGER, run INTEGER, superseded INTEGER, at TEXT,
+    record INTEGER, program INTEGER, cell INTEGER, run INTEGER, superseded INTEGER, at TEXT, rejection INTEGER,
     PRIMARY KEY (record, program)
 ) WITHOUT ROWID;
 CREATE TABLE rejected (
-    record INTEGER, program INTEGER, cell INTEGER, at TEXT, stream TEXT, record_key TEXT, event TEXT,
-    message TEXT, hint TEXT, lead_id INTEGER, request_id TEXT, retryable INTEGER,
-    name TEXT, email TEXT, company TEXT,
-    PRIMARY KEY (record, program)
-) WITHOUT ROWID;
+    number INTEGER PRIMARY KEY, record INTEGER, program INTEGER, stream TEXT, record_key TEXT, event TEXT,
+    message TEXT, lead_id INTEGER, request_id TEXT, retryable INTEGER
+);
+CREATE TABLE person (rejection INTEGER PRIMARY KEY, name TEXT, email TEXT, company TEXT);
+CREATE VIEW lead AS
+SELECT rejected.number, dry_run, latest.cell, latest.at, stream, record_key, event, message, lead_id, request_id,
+       retryable, name, email, company
+FROM rejected
+JOIN latest ON latest.record = rejected.record AND latest.program = rejected.program
+    AND latest.rejection = rejected.number
+JOIN cell ON cell.number = latest.cell
+LEFT JOIN person ON person.rejection = rejected.number;
 """
 # The latest outcome counts. Inside one run a record may come twice for one program, where the lower status was
 # superseded by the higher: then the one that went out counts, whichever was written last.
 _INSERT_LATEST = """
-INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (record, program) DO UPDATE
-SET cell = excluded.cell, run = excluded.run, superseded = excluded.superseded, at = excluded.at
+SET cell = excluded.cell, run = excluded.run, superseded = excluded.superseded, at = excluded.at,
+    rejection = excluded.rejection
 WHERE CASE WHEN excluded.run = run AND excluded.superseded <> superseded
       THEN excluded.superseded < superseded ELSE excluded.at >= at END
 """
-_INSERT_REJECTED = """
-INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)
-ON CONFLICT (record, program) DO UPDATE
-SET cell = excluded.cell, at = excluded.at, event = excluded.event, message = excluded.message,
-    hint = excluded.hint, lead_id = excluded.lead_id, request_id = excluded.request_id,
-    retryable = excluded.retryable
-WHERE excluded.at >= at
+_INSERT_REJECTED = "INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PERSON = """
+INSERT OR REPLACE INTO person
+SELECT rejection, ?, ?, ? FROM latest WHERE record = ? AND program = ? AND rejection IS NOT NULL
 """
-_NAME_PERSON = "UPDATE rejected SET name = ?, email = ?, company = ? WHERE record = ? AND program = ?"
 _RECORDS = """
 SELECT count(*) FROM (
     SELECT DISTINCT record FROM latest JOIN cell ON cell.number = latest.cell WHERE cell.dry_run = ?
 )
 """
-_ALL_LEADS = """
-SELECT rejected.* FROM rejected JOIN latest USING (record, program) JOIN cell ON cell.number = latest.cell
-WHERE latest.cell = rejected.cell AND cell.dry_run = ?
-ORDER BY rejected.cell, rejected.at, rejected.record
-"""
+_ALL_LEADS = "SELECT * FROM lead WHERE dry_run = ? ORDER BY number"
 _LEADS_IN_TURN = """
-SELECT rejected.* FROM (
-    SELECT rejected.record, rejected.program,
-           row_number() OVER (PARTITION BY rejected.cell ORDER BY rejected.at DESC, rejected.record) AS turn
-    FROM rejected JOIN latest USING (record, program) JOIN cell ON cell.number = latest.cell
-    WHERE latest.cell = rejected.cell AND cell.dry_run = ?
-    ORDER BY turn LIMIT ?
-) JOIN rejected USING (record, program)
-ORDER BY rejected.at DESC, rejected.record
+SELECT * FROM lead WHERE number IN (
+    SELECT rejection FROM (
+        SELECT rejection, row_number() OVER (PARTITION BY cell ORDER BY at DESC, rejection DESC) AS turn
+        FROM latest JOIN cell ON cell.number = latest.cell AND cell.dry_run = ?
+        WHERE rejection IS NOT NULL
+        ORDER BY turn LIMIT ?
+    )
+)
+ORDER BY at DESC, number DESC
 """
 
 _Row = tuple[object, ...]
@@ -134,6 +137,7 @@ class Tally:
         self.other_events = False
         self._on_progress = on_progress or (lambda _: None)
         self._read = 0
+        self._rejections = 0
         self._cells: dict[Cell, int] = {}
         self._events: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="marketo-report-")
@@ -170,8 +174,8 @@ class Tally:
     def leads(self, *, dry_run: bool, limit: int | None = None) -> Iterator[Lead]:
         """Rejected leads of real outcomes, or of dry runs.
 
-        With a limit they are the latest of each kind in turn, so that no kind crowds out another; without, they
-        come kind by kind.
+        With a limit they are the latest of each kind in turn, so that no kind crowds out another, latest first;
+        without, they come in the order of the files.
         """
         by_number = {number: cell for cell, number in self._cells.items()}
         if limit is None:
@@ -179,9 +183,8 @@ class Tally:
         else:
             rows = self._database.execute(_LEADS_IN_TURN, (dry_run, limit))
         for row in rows:
-            (_, _, number, at, stream, key, event, message, hint, lead_id, request_id, retryable, *who) = row
+            (_, _, number, at, stream, key, event, message, lead_id, request_id, retryable, name, email, company) = row
             cell = by_number[number]
-            name, email, company = who
             yield Lead(
                 at=at,
                 stream=stream,
@@ -196,7 +199,7 @@ class Tally:
                 category=cell.category,
                 code=cell.code,
                 message=message,
-                hint=hint,
+                hint=hint_text(cell.category, cell.code),
                 lead_id=lead_id,
                 request_id=request_id,
                 retryable=bool(retryable),
@@ -211,9 +214,10 @@ class Tally:
         for file in self.files:
             if file.kind is Kind.OUTCOMES:
                 self._read_outcomes(file)
+        dry_runs = {cell.dry_run for cell in self._cells}
         for file in self.files:
             if file.kind is Kind.REJECTED:
-                self._database.executemany(_NAME_PERSON, _people_of(file))
+                self._database.executemany(_INSERT_PERSON, _people_of(file, dry_runs))
         self._database.execute("COMMIT")
         self._on_progress(self._read)
 
@@ -227,10 +231,13 @@ class Tally:
             program = _NO_PROGRAM if outcome.program_id is None else outcome.program_id
             cell = self._cell_number(file, outcome)
             superseded = outcome.category == Category.SUPERSEDED
-            latest.append((record, program, cell, run.number, superseded, outcome.at))
             by_outcome[outcome.outcome] += 1
+            rejection = None
             if outcome.outcome == Result.REJECTED:
-                rejected.append(_rejected_row(record, program, cell, outcome))
+                self._rejections += 1
+                rejection = self._rejections
+                rejected.append((rejection, record, program, *_of_rejected(outcome)))
+            latest.append((record, program, cell, run.number, superseded, outcome.at, rejection))
             self.last_at = max(self.last_at, outcome.at)
             if not self.first_at or outcome.at < self.first_at:
                 self.first_at = outcome.at
@@ -279,17 +286,12 @@ class Tally:
         return number
 
 
-def _rejected_row(record: int, program: int, cell: int, outcome: Outcome) -> _Row:
+def _of_rejected(outcome: Outcome) -> _Row:
     return (
-        record,
-        program,
-        cell,
-        outcome.at,
         outcome.stream,
         outcome.record_key,
         outcome.event,
         outcome.message,
-        outcome.hint,
         outcome.lead_id,
         outcome.request_id,
         outcome.retryable,
@@ -316,7 +318,7 @@ def _number_of(text: str) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def _people_of(file: OutcomeFile) -> Iterator[_Row]:
+def _people_of(file: OutcomeFile, dry_runs: Collection[bool]) -> Iterator[_Row]:
     for line in iter_rejected(file):
         who = who_is(line.record.data)
         if not any(who):
@@ -325,6 +327,6 @@ def _people_of(file: OutcomeFile) -> Iterator[_Row]:
         for rejection in (line.rejection, *others):
             position_in = file.run if rejection.record_key_is_position is True else ""
             program = _NO_PROGRAM if rejection.program_id is None else rejection.program_id
-            for dry in (False, True):
+            for dry in dry_runs:
                 record = _number_of(_key(position_in, line.record.stream, rejection.record_key, dry_run=dry))
                 yield (*who, record, program)

@@ -31,7 +31,8 @@ def render_text(summary: Summary, width: int = 100) -> str:
     if summary.dry_run:
         console.print("DRY RUN: nothing was written to Marketo. This is what would have happened.\n")
     console.print(
-        f"{_number(counts.total, 'outcome')} of {_number(summary.records, 'record')} in {_number(len(summary.runs), 'sync')}: "
+        f"{_number(counts.total, 'outcome')} of {_number(summary.records, 'record')} "
+        f"in {_number(len(summary.runs), 'sync')}: "
         f"{counts.delivered:,} delivered ({counts.created:,} created, {counts.updated:,} updated, "
         f"{counts.imported:,} imported), {counts.unchanged:,} unchanged, {counts.skipped:,} skipped, "
         f"{counts.rejected:,} rejected\n"
