@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-mobly test test-slow check format lock clean
+.PHONY: help setup demo demo-mobly test test-slow check format lock image qa release-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,15 @@ format: $(STAMP) ## let the formatter and the safe fixes run
 
 lock: $(STAMP) ## renew the pins from pyproject.toml
 	.ci/lock
+
+image: $(STAMP) ## the docker image, with an engine of its own where none answers
+	eval "$$(.ci/docker-engine start)" && .ci/image
+
+qa: $(STAMP) ## Airbyte's own tools: standard tests and quality checks (900 MB)
+	.ci/qa
+
+release-check: $(STAMP) ## build wheel and image, and try both out
+	.ci/release-check
 
 clean: ## remove the virtual environment and what runs left behind
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
