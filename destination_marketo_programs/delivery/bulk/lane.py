@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from destination_marketo_programs.delivery.bulk.joining import Joined, adds_up, join
 from destination_marketo_programs.delivery.bulk.reasons import Refusal, job_refusal, row_refusal
 from destination_marketo_programs.delivery.bulk.record import load
-from destination_marketo_programs.delivery.bulk.rule import DEFAULT_PACE, ImportPace
+from destination_marketo_programs.delivery.bulk.rule import DEFAULT_PACE, JOBS_AT_ONCE, ImportPace
 from destination_marketo_programs.delivery.bulk.waiting import File, Waiting
 from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES, TOO_MANY_IMPORTS, ImportStatus, JobState
@@ -202,7 +202,7 @@ class BulkLane:
         """When `advance` or `next_call` has something to do again; what is due and cannot begin now does not count."""
         if self._settling:
             return 0.0
-        due = [job.not_before for job in self._jobs]
+        due = [job.not_before for job in self._jobs_to_ask()]
         if self._waiting.ready:
             due.append(self._upload_not_before)
         return min((moment for moment in due if moment > now), default=float("inf")) - now
@@ -237,7 +237,7 @@ class BulkLane:
 
     def next_call(self, now: float) -> BulkCall | None:
         """A call that is due, if there is one."""
-        for job in self._jobs:
+        for job in self._jobs_to_ask():
             if job.not_before <= now:
                 job.not_before = float("inf")
                 return self._call_for(job)
@@ -245,6 +245,11 @@ class BulkLane:
         if ready and not self._uploading and now >= self._upload_not_before and self._slots_taken < JOBS_UNDER_WAY:
             return self._upload(ready[0])
         return None
+
+    def _jobs_to_ask(self) -> list[_Job]:
+        """Jobs worth a call: Marketo runs two at once, first in, first out, so that later ones cannot be running."""
+        under_way = [job for job in self._jobs if job.phase is _Phase.UNDER_WAY]
+        return [job for job in self._jobs if job.phase is not _Phase.UNDER_WAY] + under_way[:JOBS_AT_ONCE]
 
     def _call_for(self, job: _Job) -> BulkCall:
         batch_id, file, status = job.status.batch_id, job.file, job.status
@@ -374,7 +379,7 @@ class BulkLane:
 
     def _polled(self, job: _Job, status: ImportStatus | None) -> None:
         if status is None:
-            self._jobs.remove(job)
+            self._end(job)
             self._try_again(job.file, f"Marketo does not know bulk import job {job.status.batch_id} any more")
         else:
             self._moved_on(job, status)
@@ -385,7 +390,7 @@ class BulkLane:
         if status.state == JobState.COMPLETE:
             self._complete(job, status)
         elif status.state == JobState.FAILED:
-            self._jobs.remove(job)
+            self._end(job)
             self._failed(job.file, status)
         else:
             job.not_before = now + job.interval
@@ -402,10 +407,20 @@ class BulkLane:
             _shown(status.warned),
         )
         if status.failed == 0 and status.warned == 0 and status.processed == file.rows:
-            self._settle_later(job)
+            self._end(job)
+            self._settling.append(job)
         else:
+            self._end(job)
+            self._jobs.append(job)
             job.phase = _Phase.ENDED
             job.not_before = self._clock()
+
+    def _end(self, job: _Job) -> None:
+        """Marketo is done with a job, so that the next in its queue begins."""
+        waited = [other for other in self._jobs if other.phase is _Phase.UNDER_WAY][JOBS_AT_ONCE:]
+        self._jobs.remove(job)
+        if waited:
+            waited[0].not_before = self._clock() + waited[0].interval
 
     def _failed(self, file: File, status: ImportStatus) -> None:
         refusal = job_refusal(status.message)
@@ -448,7 +463,8 @@ class BulkLane:
                 _shown(status.warned),
             )
         if adds_up(status, file.rows, failures):
-            self._settle_later(job)
+            self._jobs.remove(job)
+            self._settling.append(job)
             return
         logger.warning(
             "Bulk import job %d does not add up: %d rows sent, %s imported and %s failed by Marketo's count, %d named "
@@ -485,10 +501,6 @@ class BulkLane:
             job.not_before = self._clock()
 
     # --- settling ------------------------------------------------------------------------------------------------
-
-    def _settle_later(self, job: _Job) -> None:
-        self._jobs.remove(job)
-        self._settling.append(job)
 
     def _refuse_all(self, file: File, refusal: Refusal, request_id: str | None) -> None:
         job = _Job(file, ImportStatus(0, JobState.FAILED, None, None, None, None, request_id))
