@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.destination")
 
+GARBAGE_THRESHOLD = 50_000
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
 
@@ -177,6 +179,9 @@ class DestinationMarketoPrograms(Destination):
         sys.stdout = sys.stderr
         debug = parsed.debug or os.environ.get("LOG_LEVEL", "").upper() in ("DEBUG", "TRACE")
         logs.install(writer, self._scrubber, debug=debug)
+        # Records on their way hold no cycles; walking them again and again costs a tenth of the run.
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
         signal.signal(signal.SIGTERM, lambda _number, _frame: self._terminate())
         threading.excepthook = lambda hook: self._thread_died(writer, hook)
         try:

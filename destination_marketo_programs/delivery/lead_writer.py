@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from destination_marketo_programs.delivery.sending import send_each
 from destination_marketo_programs.delivery.work import Item, LeadRow, encode_row
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
@@ -60,7 +62,7 @@ class LeadPolicy(NamedTuple):
     settle_seconds: float
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The lead is known. `code` and `message` tell of something that was not written all the same."""
 
     lead_id: int
@@ -195,14 +197,7 @@ class LeadWriter:
         if reply.code == COMPANY_UPDATE_REFUSED:
             without = _without_company(row)
             if without is not None:
-                return [
-                    (
-                        sent,
-                        items,
-                        fate._replace(code=reply.code, message=reply.message) if isinstance(fate, Found) else fate,
-                    )
-                    for sent, items, fate in send([without])
-                ]
+                return [(sent, items, _noting(fate, reply)) for sent, items, fate in send([without])]
         if len(row.parts) > 1:
             # Several records share the row, and perhaps only one is at fault.
             fates: Fates = []
@@ -276,6 +271,11 @@ class LeadWriter:
                 if value is not None and isinstance(lead_id, int):
                     found.setdefault(str(value).strip().casefold(), []).append(lead)
         return found
+
+
+def _noting(fate: Fate, reply: RowReply) -> Fate:
+    """The fate of a row that was accepted only after something was left out of it."""
+    return msgspec.structs.replace(fate, code=reply.code, message=reply.message) if isinstance(fate, Found) else fate
 
 
 def _queryable(row: LeadRow) -> bool:

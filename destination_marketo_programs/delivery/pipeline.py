@@ -179,7 +179,9 @@ class Delivery:
         self._data: dict[int, list[MemberRow]] = {}
         self._delayed: list[tuple[float, int, _Job]] = []
         self._numbers = count()
+        # Two generations: the older one is dropped as a whole, which is cheaper than finding the oldest entry.
         self._written: dict[str, tuple[int, int]] = {}
+        self._written_before: dict[str, tuple[int, int]] = {}
         self._positions: dict[StreamKey, int] = {}
         self._waiting_bytes = 0
         self._events: queue.SimpleQueue[Lines | InputEnded | _JobEnded | _Stop] = queue.SimpleQueue()
@@ -381,7 +383,7 @@ class Delivery:
         if key is None:
             self._reject(item, Rejected(Category.LEAD_NOT_FOUND, None, None, None))
             return
-        written = self._written.get(key)
+        written = self._written.get(key) or self._written_before.get(key)
         if written is not None and not self._by_key.waits_for(key):
             known_id, fingerprint = written
             head = (self._options.lookup_field, person.lookup_value or "")
@@ -423,8 +425,8 @@ class Delivery:
 
     def _remember(self, row: LeadRow, lead_id: int) -> None:
         """A lead written with these fields need not be written with them again in this run."""
-        if row.key not in self._written and len(self._written) >= WRITTEN_LEADS_REMEMBERED:
-            del self._written[next(iter(self._written))]
+        if len(self._written) >= WRITTEN_LEADS_REMEMBERED // 2:
+            self._written_before, self._written = self._written, {}
         self._written[row.key] = (lead_id, hash(row.encoded))
 
     def _look_again(self, item: Item, refusal: Rejected) -> None:
@@ -436,6 +438,7 @@ class Delivery:
             return
         item.again = Again.UNDER_WAY
         self._written.pop(item.person.key, None)
+        self._written_before.pop(item.person.key, None)
         self._find_lead(item)
 
     def _reject(self, item: Item, fate: Rejected) -> None:
@@ -466,7 +469,7 @@ class Delivery:
     def _member_there(self, row: MemberRow, reply: RowReply) -> None:
         row.result = reply.status or Result.UNCHANGED.value
         row.request_id = reply.request_id
-        if any(item.person.member_fields for item, _ in row.claims):
+        if row.has_data():
             # The pair stays in flight until its fields are written, so that nothing overtakes them.
             self._data.setdefault(row.program_id, []).append(row)
             return
@@ -475,7 +478,7 @@ class Delivery:
 
     def _claims_delivered(self, row: MemberRow, refused: Sequence[tuple[Mapping[str, Any], RowReply]] = ()) -> None:
         for item, target in row.claims:
-            refusal = next((reply for fields, reply in refused if fields == item.person.member_fields), None)
+            refusal = _refusal_of(item, refused) if refused else None
             if refusal is not None:
                 self._refuse_claim(item, target, row, refusal)
             elif target.program_status == row.program_status:
@@ -665,3 +668,8 @@ class Delivery:
             pace.concurrent_calls,
             age,
         )
+
+
+def _refusal_of(item: Item, refused: Iterable[tuple[Mapping[str, Any], RowReply]]) -> RowReply | None:
+    """The answer that refused what this record wanted to write to the membership."""
+    return next((reply for fields, reply in refused if fields == item.person.member_fields), None)

@@ -93,8 +93,8 @@ def _frequent(title: str, counter: Counter[str]) -> list[str]:
 
 
 def _shown(value: str) -> str:
-    """A value from a record as a log may show it: qualifier values are no person data, unless somebody typed it there."""
-    if "@" in value or (any(character.isdigit() for character in value) and len(value) > LONGEST_VALUE_SHOWN):
+    """A value from a record as a log may show it. Qualifier values name no person, unless somebody typed it there."""
+    if "@" in value:
         return "(not shown)"
     return value if len(value) <= LONGEST_VALUE_SHOWN else value[:LONGEST_VALUE_SHOWN] + "…"
 

@@ -95,6 +95,7 @@ class LeadRow(msgspec.Struct, gc=False):
             item: the later record.
             fields_count: whether the later record's fields are to be written too.
         """
+        self.born = min(self.born, item.born)
         fields = item.person.fields if fields_count else self.fields
         last_fields, last_items = self.parts[-1]
         if fields in (last_fields, self.fields):
@@ -134,6 +135,13 @@ class MemberRow(msgspec.Struct, gc=False):
     tries: int = 0
     result: str = ""
     request_id: str | None = None
+
+    def has_data(self) -> bool:
+        """Whether some claim brings membership fields."""
+        for item, _ in self.claims:  # noqa: SIM110 - `any` with a generator costs more than the rest of the way
+            if item.person.member_fields:
+                return True
+        return False
 
     def data_parts(self) -> list[LeadFields]:
         """Different membership fields of the claims, in order of arrival; usually none or one."""

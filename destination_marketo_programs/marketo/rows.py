@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +16,7 @@ TRIES_FOR_A_FITTING_ANSWER = 3
 """Answers that leave out, repeat or confuse records are asked for again this often, where that is harmless."""
 
 
-class RowReply(NamedTuple):
+class RowReply(msgspec.Struct, frozen=True, gc=False):
     """One record's answer.
 
     Attributes:
