@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -165,6 +167,24 @@ def test_text_is_safe_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert "alert(1)" in text
     assert not set(text) & set("\x1b\u202e\u2028")
+
+
+@pytest.mark.skipif(shutil.which("grep") is None, reason="no grep on this machine")
+def test_the_replay_command_picks_the_lines_of_its_kind(tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    write_outcomes(folder)
+    store = open_store(LocalStorage(path=str(folder)), sync_started_at=START, run_id="b")
+    other = Outcome("s", "k8", "Expo", 1, "Member", "rejected", category="MISSING_KEY")
+    store.add(other)
+    store.add_rejected(b'{"type":"RECORD","record":{"stream":"s","data":{"x":NaN}}}', [other])
+    store.close()
+    by_category = {reason.category: reason.replay_command for reason in summary_of([str(folder)], now=START).reasons}
+    for category, key in (("DUPLICATE_LEADS", "k7"), ("MISSING_KEY", "k8")):
+        command = by_category[category]
+        assert command is not None
+        pick = command.rpartition(" | ")[0]
+        lines = subprocess.run(pick, shell=True, check=True, capture_output=True, timeout=20).stdout.splitlines()
+        assert [json.loads(line)["rejection"]["record_key"] for line in lines] == [key]
 
 
 def test_json_is_for_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
