@@ -165,6 +165,7 @@ class MemberQueue:
     def _join(self, row: MemberRow, item: Item, target: Target) -> None:
         if target.program_status == row.program_status:
             row.claims.append((item, target))
+            row.born = min(row.born, item.born)
             return
         self._leave_group(row)
         self._raise(row, item, target)
