@@ -98,7 +98,7 @@ class LeadRow(msgspec.Struct, gc=False):
         self.born = min(self.born, item.born)
         fields = item.person.fields if fields_count else self.fields
         last_fields, last_items = self.parts[-1]
-        if fields in (last_fields, self.fields):
+        if fields == last_fields:
             last_items.append(item)
             return
         self.parts.append((fields, [item]))
