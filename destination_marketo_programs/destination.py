@@ -351,8 +351,8 @@ def describe_failure(error: BaseException) -> tuple[str, str]:
             )
         case QuotaReachedError():
             return "transient_error", (
-                "delivery.daily_call_budget is used up. What was under way is settled and acknowledged. Marketo's count "
-                f"resets on {quota_reset_text(utc_now())}; the next sync goes on from the last STATE. "
+                "delivery.daily_call_budget is used up. What was under way is settled and acknowledged. Marketo's "
+                f"count resets on {quota_reset_text(utc_now())}; the next sync goes on from the last STATE. "
                 "Raise delivery.daily_call_budget if Marketo's daily quota has room."
             )
         case UnreachableError():
