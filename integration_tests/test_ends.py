@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -114,7 +113,6 @@ def test_a_partial_last_line_fails_by_number(sandbox: SandboxServer, connector: 
     assert [s["id"] for s in run.states] == [100]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_acknowledges_nothing(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
     """The store cannot write what became of the records: no STATE may say that they are settled."""
     folder = tmp_path / "outcomes"
