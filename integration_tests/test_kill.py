@@ -14,6 +14,7 @@ import pytest
 import scenario
 from harness import Connector, Json, Run, catalog_of, environment
 
+from destination_marketo_programs.report import summary_of
 from destination_marketo_programs.sandbox import SandboxServer
 from destination_marketo_programs.sandbox.faults import Chaos
 
@@ -63,7 +64,12 @@ def round_of_kills(folder: Path, command: list[str], sandbox: SandboxServer, mad
     assert process.returncode == 0, err.decode()
     assert Run(0, out.splitlines()).states or resume == len(made)
     scenario.assert_final_state(sandbox, made)
-    scenario.assert_outcomes(scenario.stored_outcomes(folder), made, once=False)
+    stored = scenario.stored_outcomes(folder)
+    scenario.assert_outcomes(stored, made, once=False)
+    # Attempts overlap, and the report counts each record and program once all the same.
+    reported = summary_of([str(folder)])
+    assert reported.records == len(made)
+    assert reported.counts.total == len({(o["record_key"], o["program_id"]) for o in stored})
 
 
 def files(folder: Path, config: Json) -> list[str]:
