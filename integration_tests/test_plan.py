@@ -1,0 +1,401 @@
+"""`plan`: it only reads, and a write on the same Marketo gives exactly what it named."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import subprocess
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, environment, record, state
+
+from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.demo.leads import STREAM, generate
+from destination_marketo_programs.plan.listings import JsonListing
+from destination_marketo_programs.plan.running import run_plan
+from destination_marketo_programs.preflight import run_preflight
+from destination_marketo_programs.sandbox import SandboxServer, Service
+from destination_marketo_programs.sandbox import Settings as SandboxSettings
+from destination_marketo_programs.storage.store import NoStore
+from destination_marketo_programs.sync import connect, read_catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+Line = tuple[Any, ...]
+
+COMPARED = ("record_key", "program_id", "outcome", "category", "program_status", "code")
+
+
+def compared(outcomes: Iterable[Json], *more: str) -> list[Line]:
+    return sorted((tuple(outcome[name] for name in (*COMPARED, *more)) for outcome in outcomes), key=repr)
+
+
+def stored(folder: Path, kind: str = "outcomes") -> list[Json]:
+    return [json.loads(line) for path in sorted(folder.glob(f"**/{kind}-*.jsonl")) for line in path.open()]
+
+
+def plan_process(
+    connector: Connector, config: Json, lines: Sequence[bytes], catalog: Json | None = None, *options: str
+) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    process = subprocess.run(
+        [*connector.arguments("plan", config, catalog or catalog_of("leads")), *options],
+        input=b"\n".join(lines) + b"\n",
+        capture_output=True,
+        env=environment(),
+        timeout=120,
+        check=False,
+    )
+    return process.returncode, process.stdout.decode(), process.stderr.decode()
+
+
+def feed(pipe: IO[bytes], lines: Iterable[bytes]) -> None:
+    try:
+        with pipe:
+            pipe.writelines(line + b"\n" for line in lines)
+    except BrokenPipeError:
+        return  # the reader has ended first
+
+
+def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
+    """Outcomes and sums of a plan in this process."""
+    loaded = load_settings(config, cloud=False)
+    assert loaded.settings is not None, loaded.problems
+    client = connect(loaded.settings, QUICK, read_only=True)
+    preflight = run_preflight(client, loaded.settings, NoStore(), raise_transient=True)
+    assert not preflight.problems, [str(problem) for problem in preflight.problems]
+    read_end, write_end = os.pipe()
+    out = io.BytesIO()
+    feeder = threading.Thread(target=feed, args=(os.fdopen(write_end, "wb"), lines), daemon=True)
+    feeder.start()
+    try:
+        run_plan(loaded.settings, preflight, read_catalog(catalog_of("leads")), client, read_end, JsonListing(out))
+    finally:
+        os.close(read_end)
+        feeder.join(5)
+    *outcomes, sums = [json.loads(line) for line in out.getvalue().splitlines()]
+    return outcomes, sums["summary"]
+
+
+# --- the same outcomes as a write --------------------------------------------------------------------------------
+
+DEMO_LINKS = [
+    {"event": "4711", "program_id": "1004", "program_status": "Registered"},
+    {"event": "4712", "program_id": "1234", "program_status": "Invited", "lead_scan_threshold": 1},
+    {"event": "4713", "program_id": "1006", "program_status": "Attended", "unmapped_qualifier": "reject"},
+]
+DEMO_MAPPINGS = [
+    {"program_id": "1004", "value": "Yes", "program_status": "Engaged"},
+    {"program_id": "1006", "value": "Yes", "program_status": "Engaged"},
+    {"program_id": "1006", "value": "No", "program_status": "Attended"},
+]
+
+
+def test_500_demo_leads_end_as_planned(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    known = [sandbox.state.add_lead({"email": f"known{number}@example.org"}) for number in range(30)]
+    for position, lead_id in enumerate(known[:20]):
+        sandbox.state.add_member(1004, lead_id, ("Invited", "Registered", "Attended", "Engaged")[position % 4])
+    for lead_id in known[20:23]:
+        sandbox.state.remove_lead(lead_id)
+    config = config_for(
+        sandbox,
+        record_mapping={"mapping_type": "mobly"},
+        program_links=DEMO_LINKS,
+        qualifier_mappings=DEMO_MAPPINGS,
+        outcome_storage={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
+        delivery={"daily_call_budget": 1_000},
+    )
+    lines = [record(lead, STREAM) for lead in generate(500, marketo_ids=known)] + [state(1, STREAM)]
+    before = sandbox.state.leads(), sandbox.state.all_members()
+
+    code, out, err = plan_process(connector, config, lines, catalog_of(STREAM), "--format", "json")
+
+    assert code == 0, err
+    assert sandbox.calls.writes() == []
+    assert (sandbox.state.leads(), sandbox.state.all_members()) == before
+    assert not (tmp_path / "outcomes").exists()
+    *planned, sums = [json.loads(line) for line in out.splitlines()]
+    assert all(outcome["dry_run"] for outcome in planned)
+    assert all(outcome["lead_id"] is None or outcome["lead_id"] in known for outcome in planned)
+
+    people = sandbox.state.lead_count()
+    memberships = len(sandbox.state.all_members())
+    calls_before = sandbox.calls.count() - sandbox.calls.count("identity.token")
+    run = connector.write(config, lines, catalog_of(STREAM))
+
+    assert run.code == 0, run.text
+    written = stored(tmp_path / "outcomes")
+    assert compared(planned) == compared(written)
+    # The mix is worth the name: every fate occurs.
+    assert {outcome["outcome"] for outcome in written} == {"created", "updated", "unchanged", "skipped", "rejected"}
+    summary = sums["summary"]
+    assert summary["complete"] is True
+    assert summary["records"] == 500
+    assert summary["people_created"] == sandbox.state.lead_count() - people
+    assert summary["members_created"] == len(sandbox.state.all_members()) - memberships
+    calls_made = sandbox.calls.count() - sandbox.calls.count("identity.token") - calls_before
+    assert summary["calls"]["total"] == calls_made
+    assert summary["calls"]["fits_budget"] is True
+    assert summary["records_rejected"] == run.stats[1]
+
+
+MIX_LINKS = [
+    {"event": "expo", "program_id": "1004", "program_status": "Registered"},
+    {"event": "expo", "program_id": "1001", "program_status": "On List", "lead_scan_threshold": 2},
+    {"event": "roadshow", "program_id": "1234", "program_status": "Invited", "unmapped_qualifier": "skip"},
+]
+MIX_MAPPINGS = [
+    {"program_id": "1004", "qualifier": "answer", "value": "yes", "program_status": "Engaged"},
+    {"program_id": "1004", "qualifier": "answer", "value": "no", "program_status": "No Show"},
+    {"program_id": "1234", "qualifier": "answer", "value": "yes", "program_status": "Attended"},
+    {"program_id": "1234", "qualifier": "answer", "value": "no", "program_status": "Invited"},
+]
+MIX_FIELDS = [
+    {"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"},
+    {"record_field": "scans", "marketo_object": "lead", "marketo_field": "numberOfScans"},
+    {"record_field": "seat", "marketo_object": "program_member", "marketo_field": "seatNumber"},
+]
+KEPT_STATUSES = {
+    1004: ("Invited", "Registered", "Waitlisted", "No Show", "Attended", "Engaged", "Left over"),
+    1234: ("Member", "Invited", "Registered", "Attended", "Engaged"),
+    1001: ("On List", "Member", "Engaged"),
+}
+
+
+def prepare(sandbox: SandboxServer, chance: random.Random) -> tuple[list[int], list[int]]:
+    """People in Marketo: some twice, some members, some gone, some in another partition.
+
+    Returns:
+        Ids that are there and belong to nobody's double, and ids that are gone.
+    """
+    sandbox.configure(limits=False)
+    alone: list[int] = []
+    gone: list[int] = []
+    for number in range(60):
+        email = f"person{number}@example.org"
+        doubles = chance.choice((1, 1, 1, 1, 1, 2, 3))
+        partition = "EMEA" if chance.random() < 0.1 else "Default"
+        ids = [sandbox.state.add_lead({"email": email}, partition) for _ in range(doubles)]
+        for lead_id in ids:
+            for program_id, statuses in KEPT_STATUSES.items():
+                if chance.random() < 0.4:
+                    sandbox.state.add_member(program_id, lead_id, chance.choice(statuses))
+        if chance.random() < 0.2:
+            gone.append(ids[0])
+            for lead_id in ids:
+                sandbox.state.remove_lead(lead_id)
+        elif doubles == 1:
+            alone.append(ids[0])
+    return alone, gone
+
+
+def mix(chance: random.Random, alone: Sequence[int], gone: Sequence[int], count: int = 160) -> Iterator[bytes]:
+    for number in range(count):
+        email = f"Person{chance.randrange(90)}@Example.org"
+        data: Json = {
+            "id": f"r-{number}",
+            "email": chance.choice((email, email.lower(), f" {email} ", None, "no address")),
+            "event_id": chance.choice(("expo", "expo", "roadshow", "elsewhere")),
+            "scans": chance.choice((0, 1, 2, 5, "3", "many", None)),
+            "answer": chance.choice(("yes", "no", "perhaps", None)),
+            "first": chance.choice(("Ada", "Grace", "x" * 300, None)),
+            "seat": chance.choice((1, "2", "front", None, None)),
+        }
+        if data["email"] is None or chance.random() < 0.3:
+            data["marketo_id"] = chance.choice((*alone, *gone, *gone, 10**25))
+        yield record(data)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("mode", "duplicates", "partition", "fields"),
+    [
+        ("create_or_update", "reject", "", MIX_FIELDS),
+        ("create_or_update", "most_recently_updated", "", MIX_FIELDS[2:]),
+        ("create_or_update", "most_recently_updated", "EMEA", MIX_FIELDS),
+        ("create_missing", "reject", "", MIX_FIELDS),
+        ("create_missing", "most_recently_updated", "EMEA", MIX_FIELDS[:2]),
+        ("match_only", "reject", "", MIX_FIELDS),
+        ("match_only", "most_recently_updated", "", []),
+    ],
+)
+def test_any_mix_ends_as_planned(
+    sandbox: SandboxServer,
+    tmp_path: Path,
+    seed: int,
+    mode: str,
+    duplicates: str,
+    partition: str,
+    fields: list[Json],
+) -> None:
+    """One call at a time: with several, a write's own outcomes for one person's records can depend on who is faster."""
+    chance = random.Random(f"{seed} {mode} {duplicates} {partition} {len(fields)}")
+    alone, gone = prepare(sandbox, chance)
+    config = config_for(
+        sandbox,
+        program_links=MIX_LINKS,
+        qualifier_mappings=MIX_MAPPINGS,
+        field_mappings=fields,
+        record_mapping={"mapping_type": "custom", "marketo_lead_id": "marketo_id", "scan_count": "scans"},
+        lead_sync={"mode": mode, "duplicate_leads": duplicates, "partition_name": partition},
+        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        delivery={"concurrent_calls": 1},
+    )
+    lines = list(mix(chance, alone, gone))
+    before = sandbox.state.leads(), sandbox.state.all_members()
+
+    planned, summary = plan_here(config, lines)
+
+    assert sandbox.calls.writes() == []
+    assert (sandbox.state.leads(), sandbox.state.all_members()) == before
+    people, statuses = sandbox.state.lead_count(), members_of(sandbox)
+    calls_before = sandbox.calls.count()
+    InProcess(config).run(lines)
+    written = stored(tmp_path)
+    assert compared(planned, "lead_action") == compared(written, "lead_action")
+    assert summary["people_created"] == sandbox.state.lead_count() - people
+    after = members_of(sandbox)
+    assert summary["members_created"] == len(after.keys() - statuses.keys())
+    assert moved(planned) <= {(before, after[who]) for who, before in statuses.items()}
+    assert summary["calls"]["total"] == sandbox.calls.count() - calls_before - 1, "a token is no call"
+
+
+def members_of(sandbox: SandboxServer) -> dict[tuple[int, int], str]:
+    return {(row["programId"], row["leadId"]): row["statusName"] for row in sandbox.state.all_members()}
+
+
+def moved(outcomes: Iterable[Json]) -> set[tuple[str, str]]:
+    """Statuses before and after of those records that are the only one of their lead and program."""
+    by_pair: dict[tuple[int, int], list[Json]] = {}
+    for outcome in outcomes:
+        if outcome["lead_id"] is not None and outcome["outcome"] in ("updated", "unchanged", "created"):
+            by_pair.setdefault((outcome["program_id"], outcome["lead_id"]), []).append(outcome)
+    return {
+        (one["from_status"], one["program_status"])
+        for one, *others in by_pair.values()
+        if not others and one["outcome"] == "updated"
+    }
+
+
+def test_a_person_created_by_the_plan_is_one_person(sandbox: SandboxServer) -> None:
+    """Over several batches: what earlier records would have set is remembered."""
+    sandbox.configure(limits=False)
+    first = [record({"id": f"a{n}", "email": f"new{n}@example.org", "event_id": "expo"}) for n in range(700)]
+    again = [
+        record({"id": f"b{n}", "email": f"NEW{n}@example.org", "event_id": "expo", "answer": "yes"}) for n in range(700)
+    ]
+    config = config_for(
+        sandbox, program_links=MIX_LINKS[:1], qualifier_mappings=MIX_MAPPINGS[:1], delivery={"concurrent_calls": 1}
+    )
+    planned, summary = plan_here(config, first + again)
+    assert summary["people_created"] == 700
+    assert summary["members_created"] == 700
+    last = {}
+    for outcome in planned:
+        last[outcome["record_key"]] = outcome
+    assert all(last[f"b{n}"]["outcome"] in ("created", "updated") for n in range(700))
+    for n in range(700):
+        fates = (last[f"a{n}"]["outcome"], last[f"b{n}"]["outcome"], last[f"b{n}"]["from_status"])
+        assert fates in {("created", "updated", "Registered"), ("skipped", "created", None)}
+    assert all(outcome["lead_id"] is None for outcome in planned)
+    assert sandbox.calls.writes() == []
+
+
+# --- the command -------------------------------------------------------------------------------------------------
+
+
+def one_of_each(sandbox: SandboxServer) -> list[bytes]:
+    lead = sandbox.state.add_lead({"email": "member@example.org"})
+    sandbox.state.add_member(1004, lead, "Invited")
+    return [
+        record({"id": "r-1", "email": "new@example.org"}),
+        record({"id": "r-2", "email": "member@example.org"}),
+        record({"email": "nowhere"}),
+    ]
+
+
+def test_text_names_every_record_and_strict_counts_rejections(sandbox: SandboxServer, connector: Connector) -> None:
+    lines = one_of_each(sandbox)
+    code, out, err = plan_process(connector, config_for(sandbox), lines)
+    assert code == 0, err
+    assert 'r-1, "Spring Expo 2026" (1004): would be created in Marketo and become a member' in out
+    assert 'r-2, "Spring Expo 2026" (1004): would move from "Invited" to "Registered"' in out
+    assert '#3, "Spring Expo 2026" (1004): rejected (INVALID_EMAIL)' in out
+    assert "Plan for 3 records, 1 of which would be rejected. Nothing was written to Marketo." in out
+    assert "example.org" not in err
+    assert plan_process(connector, config_for(sandbox), lines, None, "--strict")[0] == 1
+    assert plan_process(connector, config_for(sandbox), lines[:2], None, "--strict")[0] == 0
+    assert sandbox.calls.writes() == []
+
+
+def test_problems_of_the_configuration_are_told_and_nothing_is_planned(
+    sandbox: SandboxServer, connector: Connector
+) -> None:
+    link = {"event": "", "program_id": "1004", "program_status": "registered"}
+    code, out, err = plan_process(connector, config_for(sandbox, program_links=[link]), one_of_each(sandbox))
+    assert (code, out) == (1, "")
+    assert 'program_links[0].program_status: "registered" is not spelled as in' in err
+    assert 'Did you mean "Registered"?' in err
+    assert sandbox.calls.count("leads.query") == 0
+
+
+def test_a_line_that_is_no_message_ends_the_plan_with_the_sums_so_far(
+    sandbox: SandboxServer, connector: Connector
+) -> None:
+    lines = [*one_of_each(sandbox), b"secret@example.org", record({"email": "late@example.org"})]
+    code, out, err = plan_process(connector, config_for(sandbox), lines, None, "--format", "json")
+    assert code == 1
+    assert "Line 4 of the input is no Airbyte message" in err
+    assert "example.org" not in err
+    *outcomes, sums = [json.loads(line) for line in out.splitlines()]
+    assert len(outcomes) == 3
+    assert sums["summary"]["complete"] is False
+
+
+def test_the_plan_keeps_to_the_budget(sandbox: SandboxServer, connector: Connector) -> None:
+    lines = one_of_each(sandbox)
+    # Checks: usage, fields, channels, program, two folders. Then one call for people is left, and none for members.
+    config = config_for(sandbox, delivery={"daily_call_budget": 7})
+    code, out, err = plan_process(connector, config, lines)
+    assert code == 1
+    assert "delivery.daily_call_budget is used up" in err
+    assert "The plan is incomplete" in out
+
+
+def test_a_reader_that_has_seen_enough_ends_the_plan(sandbox: SandboxServer, connector: Connector) -> None:
+    lines = [record({"email": "no address"}) for _ in range(20_000)]
+    with subprocess.Popen(
+        connector.arguments("plan", config_for(sandbox), catalog_of("leads")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        threading.Thread(target=feed, args=(process.stdin, lines), daemon=True).start()
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_person_in_a_hidden_partition_counts_as_absent(tmp_path: Path) -> None:
+    """Documented limit: what the API user may not see, no reading can foretell; a write is refused with 1008."""
+    service = Service(client_id="one", client_secret="only-default", partitions=frozenset({"Default"}))
+    with SandboxServer(SandboxSettings(services=(service,))) as sandbox:
+        sandbox.state.add_lead({"email": "hidden@example.org"}, "EMEA")
+        lines = [record({"id": "r-1", "email": "hidden@example.org"})]
+        config = config_for(sandbox, outcome_storage={"storage_type": "Local", "path": str(tmp_path)})
+        (planned,), _ = plan_here(config, lines)
+        assert planned["outcome"] == "created"
+        InProcess(config).run(lines)
+        (written,) = stored(tmp_path)
+        assert (written["outcome"], written["code"]) == ("rejected", "1008")
