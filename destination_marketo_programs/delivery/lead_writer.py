@@ -22,7 +22,7 @@ from destination_marketo_programs.marketo.errors import (
 from destination_marketo_programs.marketo.leads import Action, query_leads, sync_leads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from destination_marketo_programs.marketo.client import MarketoClient
     from destination_marketo_programs.marketo.rows import RowReply
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 MATCHED = "matched"
 MAX_LOST_CREATES = 8
+LOST_ALONE_BEFORE_REFUSAL = 3
+HALVED_WHEN_LOST = ("604", "611")
+"""Either the batch is too much for Marketo's database, or one record in it is poison."""
 
 COMPANY_FIELDS = frozenset(
     {
@@ -50,6 +53,9 @@ COMPANY_FIELDS = frozenset(
     }
 )
 """Standard fields of the company that a lead belongs to; an instance may refuse them on a lead (1021)."""
+
+CROWD: list[dict[str, Any]] = [{"id": 0}, {"id": 0}]
+"""Stands for more leads with one key than Marketo lists."""
 
 
 class LeadPolicy(NamedTuple):
@@ -103,6 +109,7 @@ class LeadWriter:
     def __init__(self, client: MarketoClient, policy: LeadPolicy) -> None:
         self._client = client
         self._policy = policy
+        self._last_create = float("-inf")
 
     def write_by_id(self, rows: Sequence[LeadRow]) -> Fates:
         """Update leads by Marketo id; never creates."""
@@ -131,6 +138,7 @@ class LeadWriter:
     def _upsert(self, rows: Sequence[LeadRow], action: str) -> Fates:
         fates: Fates = []
         ambiguous: list[tuple[LeadRow, RowReply]] = []
+        existing: list[tuple[LeadRow, RowReply]] = []
         lost: dict[int, tuple[OutcomeUnknownError, list[LeadRow]]] = {}
         for row, reply in send_each(rows, lambda batch: self._sync_or_lose(batch, action)):
             if isinstance(reply, OutcomeUnknownError):
@@ -139,13 +147,13 @@ class LeadWriter:
                 fates.append((row, row.items(), Found(reply.lead_id, reply.status)))
             elif reply.code == SEVERAL_LEADS_MATCH:
                 ambiguous.append((row, reply))
-            elif reply.code == LEAD_EXISTS:
-                fates += self._exists(row, reply)
+            elif reply.status or reply.code == LEAD_EXISTS:
+                existing.append((row, reply))
             else:
                 fates += self._refused(row, reply, lambda again: self._upsert(again, action))
         for error, unsettled in lost.values():
             fates += self._settle_lost(error, unsettled)
-        return fates + self._choose(ambiguous)
+        return fates + self._look_up_existing(existing) + self._choose(ambiguous)
 
     def _create_missing(self, rows: Sequence[LeadRow]) -> Fates:
         fates: Fates = []
@@ -177,34 +185,66 @@ class LeadWriter:
         leads: dict[str, list[dict[str, Any]]] = {}
         if ambiguous and self._policy.duplicate_leads == "most_recently_updated":
             leads = self._find([row for row, _ in ambiguous])
-        chosen = [(row, _most_recently_updated(leads[row.key])) for row, _ in ambiguous if row.key in leads]
-        rejected: Fates = [(row, row.items(), _rejected(reply)) for row, reply in ambiguous if row.key not in leads]
-        return rejected + self._update_found(chosen)
+        return self._write_picked(
+            (row, self._pick(leads[row.key], MATCHED) if row.key in leads else _rejected(reply))
+            for row, reply in ambiguous
+        )
 
-    def _exists(self, row: LeadRow, reply: RowReply) -> Fates:
-        """Somebody else created the lead between our look and our create (1005)."""
-        leads = self._find([row]).get(row.key, ()) if _queryable(row) else ()
-        fate = self._pick(leads, MATCHED) if leads else _rejected(reply)
-        return [(row, row.items(), fate)]
+    def _look_up_existing(self, existing: Sequence[tuple[LeadRow, RowReply]]) -> Fates:
+        """Leads that are there, but whose id was not told.
+
+        Somebody else created them between our look and our create (1005), or the answer left the id out.
+        """
+        leads = self._find([row for row, _ in existing]) if existing else {}
+        return [
+            (
+                row,
+                row.items(),
+                self._pick(leads[row.key], reply.status or MATCHED) if row.key in leads else _rejected(reply),
+            )
+            for row, reply in existing
+        ]
+
+    def _write_picked(self, picked: Iterable[tuple[LeadRow, Fate]]) -> Fates:
+        """Write the fields of rows whose lead is known now, unless existing leads are to stay as they are."""
+        fates: Fates = []
+        to_update: list[tuple[LeadRow, int]] = []
+        for row, fate in picked:
+            if isinstance(fate, Found) and self._policy.mode != "create_missing":
+                to_update.append((row, fate.lead_id))
+            else:
+                fates.append((row, row.items(), fate))
+        return fates + self._update_found(to_update)
 
     def _pick(self, leads: Sequence[dict[str, Any]], action: str) -> Fate:
-        if len(leads) > 1 and self._policy.duplicate_leads != "most_recently_updated":
+        if leads is CROWD or (len(leads) > 1 and self._policy.duplicate_leads != "most_recently_updated"):
             return Rejected("DUPLICATE_LEADS", SEVERAL_LEADS_MATCH, None, None)
         return Found(_most_recently_updated(leads), action)
 
-    def _refused(self, row: LeadRow, reply: RowReply, send: Any) -> Fates:
+    def _refused(self, row: LeadRow, reply: RowReply, send: Callable[[list[LeadRow]], Fates]) -> Fates:
         """A row was refused: see whether less of it is accepted before its records are rejected."""
         if reply.code == COMPANY_UPDATE_REFUSED:
             without = _without_company(row)
             if without is not None:
                 return [(sent, items, _noting(fate, reply)) for sent, items, fate in send([without])]
         if len(row.parts) > 1:
-            # Several records share the row, and perhaps only one is at fault.
-            fates: Fates = []
-            for fields, items in row.parts:
-                fates += send([_row(row, fields, [(fields, items)])])
-            return fates
+            return self._send_parts(row, send)
         return [(row, row.items(), _rejected(reply))]
+
+    @staticmethod
+    def _send_parts(row: LeadRow, send: Callable[[list[LeadRow]], Fates]) -> Fates:
+        """Several records share the row, and perhaps only one is at fault: send them one after the other."""
+        fates: Fates = []
+        for number, (fields, items) in enumerate(row.parts):
+            for sent, sent_items, fate in send([_row(row, fields, [(fields, items)])]):
+                if isinstance(fate, Later):
+                    # What came behind it waits with it: the person must not be in two calls at once.
+                    rest = row.parts[number:]
+                    merged = {name: value for part, _ in rest for name, value in part.items()}
+                    waiting = _row(sent, merged, rest)
+                    return [*fates, (waiting, waiting.items(), fate)]
+                fates.append((sent, sent_items, fate))
+        return fates
 
     def _update_found(self, found: Sequence[tuple[LeadRow, int]]) -> Fates:
         """Write each row's fields to the one lead that it was found to mean, in as few calls as it takes."""
@@ -222,29 +262,35 @@ class LeadWriter:
         What can be read back exists and is updated by id, which creates nothing;
         the rest waits until the first try can no longer be running.
         """
-        halves = [rows] if error.code != "604" or len(rows) == 1 else [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
         found = {} if self._policy.partition_name else self._find(rows)
+        middle = len(rows) // 2
+        halved = error.code in HALVED_WHEN_LOST and middle > 0
         fates: Fates = []
-        to_update: list[tuple[LeadRow, int]] = []
-        for number, half in enumerate(halves):
+        picked: list[tuple[LeadRow, Fate]] = []
+        for number, half in enumerate((rows[:middle], rows[middle:]) if halved else (rows,)):
             later = Later(error.sent_at + self._policy.settle_seconds, number)
             for row in half:
                 leads = found.get(row.key, ())
-                picked = self._pick(leads, MATCHED) if leads else None
-                if picked is None:
-                    fates += self._later(error, row, later)
-                elif isinstance(picked, Found) and self._policy.mode != "create_missing":
-                    to_update.append((row, picked.lead_id))
-                else:
-                    fates.append((row, row.items(), picked))
-        return fates + self._update_found(to_update)
+                if leads:
+                    picked.append((row, self._pick(leads, MATCHED)))
+                    continue
+                row.lost_since = error.sent_at if row.lost_since is None else row.lost_since
+                fate = later if halved else self._wait_or_give_up(error, row, later, alone=len(rows) == 1)
+                fates.append((row, row.items(), fate))
+        return fates + self._write_picked(picked)
 
-    @staticmethod
-    def _later(error: OutcomeUnknownError, row: LeadRow, later: Later) -> Fates:
+    def _wait_or_give_up(self, error: OutcomeUnknownError, row: LeadRow, later: Later, *, alone: bool) -> Fate:
         row.tries += 1
+        if alone and error.code == "611" and row.tries >= LOST_ALONE_BEFORE_REFUSAL and self._others_pass(row):
+            # It is this record that Marketo cannot digest.
+            return Rejected(category_for(error.code), error.code, error.marketo_message, error.request_id)
         if row.tries > MAX_LOST_CREATES:
             raise UnreachableError(error.endpoint, error.code, None, error.request_id)
-        return [(row, row.items(), later)]
+        return later
+
+    def _others_pass(self, row: LeadRow) -> bool:
+        """Whether others were created since this row was tried for the second time, so that Marketo is not down."""
+        return row.lost_since is not None and self._last_create >= row.lost_since + self._policy.settle_seconds
 
     # --- calls -----------------------------------------------------------------------------------------------
 
@@ -257,6 +303,7 @@ class LeadWriter:
             replies = self._sync(rows, action, self._policy.lookup_field)
         except OutcomeUnknownError as error:
             return [error] * len(rows)
+        self._last_create = self._client.gate.clock()
         return list(replies)
 
     def _find(self, rows: Sequence[LeadRow]) -> dict[str, list[dict[str, Any]]]:
@@ -266,11 +313,17 @@ class LeadWriter:
         found: dict[str, list[dict[str, Any]]] = {}
         for start in range(0, len(values), MAX_ROWS_PER_CALL):
             chunk = values[start : start + MAX_ROWS_PER_CALL]
-            for lead in query_leads(self._client, lookup_field, chunk, ["id", lookup_field, "updatedAt"]):
+            crowded: set[str] = set()
+            for lead in query_leads(self._client, lookup_field, chunk, ["id", lookup_field, "updatedAt"], crowded):
                 value, lead_id = lead.get(lookup_field), lead.get("id")
                 if value is not None and isinstance(lead_id, int):
-                    found.setdefault(str(value).strip().casefold(), []).append(lead)
+                    found.setdefault(_folded(value), []).append(lead)
+            found.update(dict.fromkeys(map(_folded, crowded), CROWD))
         return found
+
+
+def _folded(value: object) -> str:
+    return str(value).strip().casefold()
 
 
 def _noting(fate: Fate, reply: RowReply) -> Fate:
@@ -304,7 +357,7 @@ def _row(
 ) -> LeadRow:
     """The same person's row with other contents."""
     head = head or row.head
-    return LeadRow(row.key, head, fields, parts, encode_row(head, fields), row.born, row.tries)
+    return LeadRow(row.key, head, fields, parts, encode_row(head, fields), row.born, row.tries, row.lost_since)
 
 
 def _rejected(reply: RowReply, category: str | None = None) -> Rejected:

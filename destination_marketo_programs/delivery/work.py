@@ -71,7 +71,8 @@ class LeadRow(msgspec.Struct, gc=False):
         fields: fields of all records, later ones winning.
         parts: where the records differ, each one's fields and records, in order of arrival.
         encoded: the row's JSON text.
-        tries: creates of it whose answer was lost.
+        tries: creates of it whose answer was lost, without those after which its batch was halved.
+        lost_since: monotonic seconds of its first create whose answer was lost.
     """
 
     key: str
@@ -81,6 +82,7 @@ class LeadRow(msgspec.Struct, gc=False):
     encoded: bytes
     born: float
     tries: int = 0
+    lost_since: float | None = None
 
     def items(self) -> list[Item]:
         """Every record of the row, in order of arrival."""

@@ -90,11 +90,22 @@ def sync_leads(
 
 
 def query_leads(
-    client: MarketoClient, filter_type: str, values: Sequence[str], fields: Sequence[str]
+    client: MarketoClient,
+    filter_type: str,
+    values: Sequence[str],
+    fields: Sequence[str],
+    crowded: set[str] | None = None,
 ) -> list[dict[str, Any]]:
     """`GET /rest/v1/leads.json` for at most 300 values, all pages; halves the values where too many leads match.
 
     Values must not hold a comma: Marketo documents no way to escape it.
+
+    Args:
+        client: reads.
+        filter_type: field to look up by.
+        values: its values.
+        fields: fields to return.
+        crowded: takes the values that more leads share than Marketo lists (1,000), instead of a RefusedError.
     """
     query = {
         "filterType": filter_type,
@@ -107,12 +118,17 @@ def query_leads(
         try:
             reply = client.send(get("query_leads", "/rest/v1/leads.json", query))
         except RefusedError as error:
-            if error.code != TOO_MANY_RESULTS or len(values) == 1:
+            if error.code != TOO_MANY_RESULTS or (len(values) == 1 and crowded is None):
                 raise
+            if len(values) == 1 and crowded is not None:
+                crowded.add(values[0])
+                return []
             middle = len(values) // 2
-            return query_leads(client, filter_type, values[:middle], fields) + query_leads(
-                client, filter_type, values[middle:], fields
-            )
+            return [
+                lead
+                for half in (values[:middle], values[middle:])
+                for lead in query_leads(client, filter_type, half, fields, crowded)
+            ]
         except NotFoundError as error:
             if error.code == "702":
                 return leads

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.model import LeadFields
 
-Fault = "Callable[[FakeMarketo, Call, Callable[[], Reply]], Reply]"
 NOW = 5000.0
 
 
