@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -34,6 +35,8 @@ EXAMPLE = REPOSITORY / "examples" / "pyairbyte"
 INSTALL_SECONDS = 800
 SYNC_SECONDS = 300
 USERS = 5000
+IMAGE = "airbyte/destination-marketo-programs:dev"
+DOCKER = shutil.which("docker")
 
 
 @pytest.fixture(scope="module")
@@ -73,22 +76,22 @@ class Chain:
         )
         self._recorder.chmod(0o755)
 
-    def run(self, source: str, config: Json, *arguments: str, cached: bool) -> None:
+    def start(self, source: str, config: Json, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the example and hand over how it ended."""
         config_file = self._folder / "config.json"
         config_file.write_text(json.dumps(config))
-        command = [
-            str(self._python), str(EXAMPLE / "chains.py"), source,
-            "--config", str(config_file), "--destination", str(self._recorder), *arguments,
-        ]  # fmt: skip
-        if cached:
-            command += ["--cache-dir", str(self._folder / "cache")]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-        finished = subprocess.run(
-            command,
+        return subprocess.run(
+            [str(self._python), str(EXAMPLE / "chains.py"), source, "--config", str(config_file), *arguments],
             cwd=self._folder,
             env=environment | {"DO_NOT_TRACK": "1", "AIRBYTE_LOGGING_ROOT": str(self._folder / "logs")},
             capture_output=True, text=True, timeout=SYNC_SECONDS, check=False,
         )  # fmt: skip
+
+    def run(self, source: str, config: Json, *arguments: str, cached: bool = False) -> None:
+        """Run it with a recorder around the destination; it has to end well."""
+        cache = ["--cache-dir", str(self._folder / "cache")] if cached else []
+        finished = self.start(source, config, "--destination", str(self._recorder), *arguments, *cache)
         assert finished.returncode == 0, finished.stdout[-2000:] + finished.stderr[-4000:]
         self.received = [json.loads(line) for line in self._stdin.read_text().splitlines() if line.strip()]
         self.printed = [json.loads(line) for line in self._stdout.read_text().splitlines()]
@@ -285,3 +288,26 @@ def test_two_streams_of_mobly_go_to_programs_of_their_own(chain: Chain, marketo:
         "CTO",
     )
     assert people["old.address@former-employer.example"]["firstName"] == "Jamal"
+
+
+def test_a_refused_configuration_fails_the_run(chain: Chain, marketo: SandboxServer) -> None:
+    config = destination_config(marketo, program_links=[{"program_id": "1004", "program_status": "attended"}])
+    finished = chain.start("file", config)
+    assert finished.returncode == 1
+    assert "Attended" in finished.stdout + finished.stderr
+    assert marketo.state.all_members() == []
+
+
+@pytest.mark.docker
+def test_the_image_serves_as_destination_as_well(chain: Chain, marketo: SandboxServer) -> None:
+    built = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False) if DOCKER else None
+    if built is None or built.returncode:
+        pytest.skip(f"no docker engine with the image {IMAGE}; .ci/image builds it")
+    config = destination_config(
+        marketo,
+        program_links=[{"event": "4712", "program_id": "1234", "program_status": "Attended"}],
+        record_mapping={"mapping_type": "custom"},
+    )
+    finished = chain.start("file", config, "--image", IMAGE, "--host-network")
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert marketo.state.members_by_email(1234) == {"hugo.dubois@oceane.example": "Attended"}

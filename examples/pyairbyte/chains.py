@@ -17,7 +17,7 @@ import json
 import os
 from pathlib import Path
 
-# No look-up in Airbyte's registry: both connectors are executables on this machine.
+# Both connectors are here already: nothing is looked up or installed.
 os.environ.setdefault("AIRBYTE_OFFLINE_MODE", "1")
 
 import airbyte as ab
@@ -69,6 +69,17 @@ def mobly_source(arguments: argparse.Namespace) -> ab.Source:
     )
 
 
+def marketo_programs(arguments: argparse.Namespace) -> ab.Destination:
+    """This destination: its executable, or its image where one is named."""
+    name = "destination-marketo-programs"
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    if arguments.image is None:
+        return ab.get_destination(name, config=config, local_executable=arguments.destination)
+    return ab.get_destination(
+        name, config=config, docker_image=arguments.image, use_host_network=arguments.host_network
+    )
+
+
 SOURCES = {"faker": faker_source, "file": file_source, "mobly": mobly_source}
 
 
@@ -76,11 +87,7 @@ def main() -> None:
     """Check both ends, then sync once. A failed sync raises, and the exit code is 1."""
     arguments = _arguments()
     source = SOURCES[arguments.source](arguments)
-    destination = ab.get_destination(
-        "destination-marketo-programs",
-        local_executable=arguments.destination,
-        config=json.loads(arguments.config.read_text(encoding="utf-8")),
-    )
+    destination = marketo_programs(arguments)
     source.check()
     destination.check()
     if arguments.cache_dir is None:
@@ -95,6 +102,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("source", choices=SOURCES)
     parser.add_argument("--config", type=Path, required=True, help="configuration of the destination, JSON")
     parser.add_argument("--destination", type=Path, default=DESTINATION, help="its executable")
+    parser.add_argument("--image", help="its docker image, instead of the executable")
+    parser.add_argument("--host-network", action="store_true", help="let the container reach a sandbox on this machine")
     parser.add_argument("--cache-dir", type=Path, help="send the records through a cache in this folder")
     parser.add_argument("--count", type=int, default=5000, help="users (faker)")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("badge_scans.csv"), help="input (file)")
