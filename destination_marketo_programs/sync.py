@@ -152,7 +152,7 @@ class Sync:
             return preflight.steps.get(group, 0)
 
         bulk: BulkLane | None = None
-        if settings.delivery.method != "rest" and bulk_possible(lead_sync) and not self.dry_run:
+        if settings.delivery.method != "rest" and bulk_possible(policy) and not self.dry_run:
             options = LaneOptions(
                 settings.delivery.method == "bulk", settings.delivery.max_batch_age_seconds, import_pace
             )

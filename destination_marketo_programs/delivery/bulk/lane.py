@@ -50,7 +50,7 @@ LOST_UPLOADS = 4
 """Uploads of a file whose answer was lost, before its rows go over REST."""
 ROWS_SETTLED_AT_ONCE = 5_000
 TEND_SECONDS = 0.1
-MAX_SPOOLED_ROWS = 500_000
+MAX_SPOOLED_ROWS = 300_000
 MAX_SPOOLED_BYTES = 2_000_000_000
 
 
@@ -228,8 +228,12 @@ class BulkLane:
         waiting = self._waiting
         # Records parked behind the jobs under way will move up: what is left over waits for them, to go out together.
         nothing_to_come = input_ended and not (self._jobs and waiting.has_parked)
-        slot_free = len(waiting.ready) + self._slots_taken < JOBS_UNDER_WAY
-        waiting.tend(now, input_ended=nothing_to_come, slot_free=slot_free)
+        waiting.tend(
+            now,
+            input_ended=nothing_to_come,
+            free_slots=JOBS_UNDER_WAY - self._slots_taken - len(waiting.ready) + self._uploading,
+            idle=not (self._jobs or waiting.ready),
+        )
 
     @property
     def _slots_taken(self) -> int:

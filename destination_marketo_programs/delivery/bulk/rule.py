@@ -8,7 +8,7 @@ from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.config import LeadSync
+    from destination_marketo_programs.delivery.lead_writer import LeadPolicy
 
 START_SECONDS = 20.0
 ROWS_PER_SECOND = 1_000
@@ -58,16 +58,16 @@ class ImportPace(NamedTuple):
 DEFAULT_PACE = ImportPace()
 
 
-def bulk_possible(sync: LeadSync) -> bool:
+def bulk_possible(policy: LeadPolicy) -> bool:
     """Whether an import does what `lead_sync` asks for.
 
     It finds people by email only, always creates and updates, knows no partition, and cannot choose between people.
     """
     return (
-        sync.lookup_field == "email"
-        and sync.mode == "create_or_update"
-        and not sync.partition_name
-        and sync.duplicate_leads == "reject"
+        policy.lookup_field == "email"
+        and policy.mode == "create_or_update"
+        and not policy.partition_name
+        and policy.duplicate_leads == "reject"
     )
 
 

@@ -188,24 +188,31 @@ class Waiting:
 
     # --- files that fill no further ----------------------------------------------------------------------------
 
-    def tend(self, now: float, *, input_ended: bool, slot_free: bool) -> None:
+    def tend(self, now: float, *, input_ended: bool, free_slots: int, idle: bool) -> None:
         """Close files that are worth a job and due, and hand rows that are due without being worth one to REST.
 
-        Rows that are handed over go together, from all groups, in order of arrival: that fills REST's calls best.
+        As long as a file has to wait for a slot it may as well go on filling. Rows that are handed over go together,
+        from all groups, in order of arrival: that fills REST's calls best.
+
+        Args:
+            now: monotonic seconds.
+            input_ended: nothing will come that could fill a file.
+            free_slots: jobs that could be begun.
+            idle: whether no job is under way whose end would make room.
         """
-        everything_due = input_ended or self.full or not self.accepts
+        everything_due = input_ended or not self.accepts
         born_before = now - self._max_age_seconds
+        full = self.full
         few: list[File] = []
-        handing_over = False
-        for group, file in list(self._filling.items()):
-            due = everything_due or file.born <= born_before
-            if self.accepts and (file.worth_a_job or (self._always and input_ended)):
-                if due and (everything_due or slot_free):
-                    self.ready.append(self._filling.pop(group))
-            else:
-                few.append(file)
-                handing_over |= due
-        if handing_over:
+        worth: list[File] = []
+        for file in self._filling.values():
+            goes_by_file = self.accepts and (file.worth_a_job or (self._always and input_ended))
+            (worth if goes_by_file else few).append(file)
+        for file in sorted(worth, key=lambda file: -file.rows if full else file.born):
+            if everything_due or (free_slots > 0 and (full or file.born <= born_before)):
+                self.ready.append(self._filling.pop(file.group_number))
+                free_slots -= 1
+        if few and (everything_due or (full and idle and not worth) or any(file.born <= born_before for file in few)):
             for file in few:
                 del self._filling[file.group_number]
             self.hand_over(few)
