@@ -1,0 +1,74 @@
+"""The documentation's generated regions are fresh, its links lead somewhere, and its examples are accepted."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from destination_marketo_programs.config import load_settings, reference_rows
+from destination_marketo_programs.config.reference import markdown_reference, with_reference
+from destination_marketo_programs.hints import with_tables
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "marketo-programs.md"
+GUIDES = sorted((DOCS / "guides").glob("*.md"))
+WRITTEN = [PAGE, *GUIDES]
+
+
+def test_reference_is_generated_from_the_spec() -> None:
+    assert with_reference(PAGE.read_text()) == PAGE.read_text(), (
+        f"renew with: python -m destination_marketo_programs.config.reference {PAGE.relative_to(DOCS.parent)}"
+    )
+
+
+def test_reference_names_every_setting() -> None:
+    text = markdown_reference()
+    for row in reference_rows():
+        block, _, key = row.path.rpartition(".")
+        assert f"| `{key}` | {row.title} |" in text
+        assert not block or f"`{block}`" in text
+
+
+def test_a_page_without_marks_is_no_reference() -> None:
+    with pytest.raises(ValueError, match="no region"):
+        with_reference("# Nothing here\n")
+
+
+def test_troubleshooting_is_generated_from_the_hints() -> None:
+    text = PAGE.read_text()
+    assert "<!-- hints:category -->" in text
+    assert with_tables(text) == text, (
+        "renew with: python -m destination_marketo_programs.hints docs/marketo-programs.md"
+    )
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_links_within_the_docs_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = (page.parent / name).resolve() if name else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_configurations_shown_are_accepted(page: Path) -> None:
+    for block in re.findall(r"```json\n(.+?)```", page.read_text(), re.DOTALL):
+        shown = json.loads(block)
+        if "domain_url" in shown:
+            loaded = load_settings(shown, cloud=False)
+            assert loaded.settings is not None
+            assert loaded.problems == []
+
+
+def test_the_configuration_is_shown_somewhere() -> None:
+    assert any('"domain_url"' in page.read_text() for page in WRITTEN)
+    assert {page.stem for page in GUIDES} >= {"airbyte-ui", "docker", "scheduling", "security", "sizing"}
