@@ -399,3 +399,28 @@ def test_a_person_in_a_hidden_partition_counts_as_absent(tmp_path: Path) -> None
         InProcess(config).run(lines)
         (written,) = stored(tmp_path)
         assert (written["outcome"], written["code"]) == ("rejected", "1008")
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    """Ten times the records, each a new person in two programs, take hardly more memory."""
+    sandbox.configure(limits=False)
+    links = [{"event": "", "program_id": number, "program_status": "Invited"} for number in ("1004", "1234")]
+    config = config_for(sandbox, program_links=links)
+    peaks = []
+    for count in (6_000, 60_000):
+        source, target = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
+        with source.open("wb") as file:
+            feed(file, (record({"email": f"p{n}@example.org", "note": "n" * 400}) for n in range(count)))
+        with source.open("rb") as stdin, target.open("wb") as stdout:
+            process = subprocess.Popen(
+                connector.arguments("plan", config, catalog_of("leads")), stdin=stdin, stdout=stdout, env=environment()
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        assert f"New memberships: {2 * count:,}." in target.read_text()
+        peaks.append(usage.ru_maxrss / 1024)
+    small, large = peaks
+    assert large < small + 50, peaks
+    assert sandbox.calls.writes() == []

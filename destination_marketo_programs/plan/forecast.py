@@ -106,12 +106,12 @@ def _budget_line(forecast: Forecast) -> str:
     used, missing = forecast.calls_used_today, forecast.calls_missing
     if forecast.daily_call_budget is None or missing is None:
         return (
-            f"This API user has made {_count(used, 'call')} today, these ones included; "
+            f"This API user has made {_count(used, 'call')} today, those for this forecast included; "
             "delivery.daily_call_budget is not set."
         )
     of_budget = (
         f"{used:,} of the {forecast.daily_call_budget:,} calls of delivery.daily_call_budget are used up today, "
-        "these ones included"
+        "those for this forecast included"
     )
     if not missing:
         return f"{of_budget}: the sync fits."

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import BinaryIO, TextIO
 
-    from rich.status import Status
-
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
 
@@ -33,6 +31,19 @@ class Listing(OutcomeStore, Protocol):
         """Show the sums."""
 
 
+class Progress(Protocol):
+    """A line on the screen that tells how far the plan is, such as `rich.status.Status`."""
+
+    def start(self) -> None:
+        """Show it."""
+
+    def update(self, status: str) -> None:
+        """Change it."""
+
+    def stop(self) -> None:
+        """Take it away."""
+
+
 class TerminalListing(NoStore):
     """A table with some outcomes of each kind, then the sums.
 
@@ -42,7 +53,7 @@ class TerminalListing(NoStore):
         with_stream: whether records are named with their stream.
     """
 
-    def __init__(self, console: Console, progress: Status, *, with_stream: bool) -> None:
+    def __init__(self, console: Console, progress: Progress, *, with_stream: bool) -> None:
         self._console = console
         self._with_stream = with_stream
         self._sample = Sample()

@@ -1,0 +1,230 @@
+"""What people read, frozen. Judge a change of these snapshots as somebody in marketing operations would."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from destination_marketo_programs.delivery.member_writer import ProgramGoneError
+from destination_marketo_programs.delivery.tally import Tally
+from destination_marketo_programs.marketo.assets import Program
+from destination_marketo_programs.marketo.errors import (
+    ConfigurationFaultError,
+    MarketoError,
+    NotFoundError,
+    QuotaReachedError,
+    UnreachableError,
+)
+from destination_marketo_programs.model import Problem
+from destination_marketo_programs.plan.failures import failure_text, problems_text
+from destination_marketo_programs.plan.forecast import Forecast, forecast_lines
+from destination_marketo_programs.plan.listings import JsonListing, TerminalListing, TextListing
+from destination_marketo_programs.plan.members import Change
+from destination_marketo_programs.plan.rehearsal import PlannedOutcome
+from destination_marketo_programs.plan.summary import Findings
+from destination_marketo_programs.protocol import UndecodableLineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from syrupy.assertion import SnapshotAssertion
+
+PROGRAMS = {
+    1004: Program(1004, "Spring Expo 2026", "Event", "Tradeshow", "", None),
+    1234: Program(1234, "Roadshow\x1b[2J 2026", "Default", "Roadshow", "", None),
+}
+FORECAST = Forecast(1_204, 3_310, 212, 7, 12, 14, 50, 1_213, 40_000, 0)
+NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
+
+
+def outcome(
+    key: str,
+    result: str,
+    status: str | None = "Registered",
+    program: int | None = 1004,
+    *,
+    category: str | None = None,
+    code: str | None = None,
+    message: str | None = None,
+    before: str | None = None,
+    action: str | None = "updated",
+    is_position: bool = False,
+) -> PlannedOutcome:
+    return PlannedOutcome(
+        stream="badges",
+        record_key=key,
+        event="4711",
+        program_id=program,
+        program_status=status,
+        outcome=result,
+        lead_action=action,
+        category=category,
+        code=code,
+        message=message,
+        dry_run=True,
+        record_key_is_position=is_position,
+        from_status=before,
+    )
+
+
+OUTCOMES = [
+    outcome("r-1", "created", action="created"),
+    outcome("r-2", "created", "Invited", 1234, action="matched"),
+    outcome("r-3", "updated", "Engaged", before="Registered"),
+    outcome("r-4", "updated", before="Old one", message="The channel no longer has the present status."),
+    outcome("r-5", "unchanged", before="Registered"),
+    outcome("r-6", "unchanged", before="Attended"),
+    outcome("r-7", "skipped", None, None, category="NO_PROGRAM_LINK", message="No entry of program_links matches."),
+    outcome("r-8", "skipped", category="SUPERSEDED", message='The status "Engaged" would be set in its place.'),
+    outcome("12", "rejected", category="MISSING_KEY", action=None, is_position=True),
+    outcome(
+        "r-10", "rejected", category="DUPLICATE_LEADS", code="1007", message="2 people in Marketo have this email."
+    ),
+    outcome("r\x07-11", "rejected", category="LEAD_NOT_FOUND", code="1004", program=99),
+]
+
+
+def findings(outcomes: Sequence[PlannedOutcome], forecast: Forecast = FORECAST) -> Findings:
+    tally = Tally()
+    tally.records_read = len(outcomes)
+    for one in outcomes:
+        tally.by_program[one.program_id, one.program_status, one.outcome] += 1
+        if one.category:
+            tally.by_category[one.outcome, one.category] += 1
+            if one.code:
+                tally.by_code[one.category, one.code] += 1
+    tally.records_rejected = sum(one.outcome == "rejected" for one in outcomes)
+    tally.unmapped_values.update({f"Perhaps {number}": 20 - number for number in range(12)})
+    tally.unlinked_events.update({"4713": 85})
+    changes = {Change(1004, "Registered", "Engaged"): 210, Change(1004, "Old one", "Registered"): 2}
+    return Findings(tally, {**changes, Change(1004, None, "Registered"): 3_310}, forecast, PROGRAMS)
+
+
+class _Progress:
+    """Stands for rich's status line."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def start(self) -> None:
+        self.shown.append("start")
+
+    def update(self, status: str) -> None:
+        self.shown.append(status)
+
+    def stop(self) -> None:
+        self.shown.append("stop")
+
+
+def on_terminal(outcomes: Sequence[PlannedOutcome], *, complete: bool = True) -> tuple[str, list[str]]:
+    file = io.StringIO()
+    console = Console(file=file, width=110, color_system=None, highlight=False, markup=False, emoji=False)
+    progress = _Progress()
+    listing = TerminalListing(console, progress, with_stream=False)
+    for one in outcomes:
+        listing.add(one)
+    listing.finish(findings(outcomes), complete=complete)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()), progress.shown
+
+
+def test_text_for_a_file(snapshot: SnapshotAssertion) -> None:
+    file = io.StringIO()
+    listing = TextListing(file, PROGRAMS, with_stream=True)
+    for one in OUTCOMES:
+        listing.add(one)
+    listing.finish(findings(OUTCOMES), complete=True)
+    text = file.getvalue()
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\n".join(line.rstrip() for line in text.splitlines()) == snapshot
+
+
+def test_text_on_a_terminal(snapshot: SnapshotAssertion) -> None:
+    text, progress = on_terminal(OUTCOMES)
+    assert "\x1b" not in text
+    assert text == snapshot
+    assert progress == ["start", "stop"]
+
+
+def test_a_terminal_shows_some_of_each_kind_and_says_so(snapshot: SnapshotAssertion) -> None:
+    many = [outcome(f"r-{number}", "created") for number in range(1_000)]
+    text, progress = on_terminal([*many, *OUTCOMES[-2:]], complete=False)
+    assert "These are 7 of 1,002 lines, up to 5 of each kind." in text
+    assert text.count("would become a member") == 5
+    assert progress[1] == "Looking at Marketo… 500 outcomes"
+    assert text == snapshot
+
+
+def test_nothing_to_do(snapshot: SnapshotAssertion) -> None:
+    file = io.StringIO()
+    nothing = Findings(Tally(), {}, Forecast(0, 0, 0, 7, 0, 0, 50, 9, None, 0), PROGRAMS)
+    TextListing(file, PROGRAMS, with_stream=False).finish(nothing, complete=True)
+    assert file.getvalue() == snapshot
+
+
+def test_json_is_one_object_a_line_and_then_the_sums(snapshot: SnapshotAssertion) -> None:
+    file = io.BytesIO()
+    listing = JsonListing(file)
+    for one in OUTCOMES:
+        listing.add(one)
+    listing.finish(findings(OUTCOMES), complete=True)
+    *lines, last = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [line["record_key"] for line in lines] == [one.record_key for one in OUTCOMES]
+    assert lines[2] == snapshot(name="outcome")
+    assert list(last) == ["summary"]
+    assert last == snapshot(name="summary")
+
+
+@pytest.mark.parametrize(
+    "forecast",
+    [
+        FORECAST,
+        FORECAST._replace(daily_call_budget=None, calls_used_today=1),
+        FORECAST._replace(daily_call_budget=1_230, people=400, memberships=800, unaskable_people=12),
+        FORECAST._replace(daily_call_budget=1_000, checks=1, people=0, memberships=0),
+    ],
+    ids=["fits", "no budget", "too little left", "nothing left"],
+)
+def test_forecast(snapshot: SnapshotAssertion, forecast: Forecast) -> None:
+    assert "\n".join(forecast_lines(forecast)) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("calls", "minutes"), [(50, "less than a minute"), (150, "less than a minute"), (151, "about 2 minutes")]
+)
+def test_minutes_at_the_configured_pace(calls: int, minutes: str) -> None:
+    forecast = FORECAST._replace(checks=0, people=calls, memberships=0)
+    assert f"which takes {minutes} at 50 calls per 20 seconds" in "\n".join(forecast_lines(forecast))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UndecodableLineError(17),
+        QuotaReachedError("query_leads", "607", "secret text", "a1#b2"),
+        QuotaReachedError("query_leads", "daily_call_budget"),
+        ProgramGoneError(1004, NotFoundError("query_members", "610", None, "a1#b2")),
+        UnreachableError("query_leads", "HTTP 503", None, "a1#b2"),
+        ConfigurationFaultError("query_leads", "603", "secret text", "a1#b2"),
+        MarketoError("query_leads", "9999", "secret text", "a1#b2"),
+        OSError(5, "Input/output error"),
+    ],
+    ids=lambda error: f"{type(error).__name__} {getattr(error, 'code', '')}",
+)
+def test_failures(snapshot: SnapshotAssertion, error: MarketoError | UndecodableLineError | OSError) -> None:
+    text = failure_text(error, NOW)
+    assert "secret text" not in text
+    assert text == snapshot
+
+
+def test_problems(snapshot: SnapshotAssertion) -> None:
+    one = Problem(
+        "program_links[0].program_status", '"attended" is not spelled as in Marketo.', 'Did you mean "Attended"?'
+    )
+    assert problems_text([one]) == snapshot(name="one")
+    assert problems_text([one, Problem("lead_sync", "It is wrong.", "Mend it.")]) == snapshot(name="two")
