@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from destination_marketo_programs.delivery.sending import send_each
+from destination_marketo_programs.delivery.work import encode_row
+from destination_marketo_programs.marketo.client import MAX_BODY_BYTES
 from destination_marketo_programs.marketo.errors import STATUS_NOT_FOUND, ConfigurationFaultError, NotFoundError
 from destination_marketo_programs.marketo.members import sync_data, sync_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from destination_marketo_programs.delivery.work import MemberRow
     from destination_marketo_programs.marketo.client import MarketoClient
@@ -61,14 +63,32 @@ class MemberWriter:
         merged = [(row, {name: value for part in row.data_parts() for name, value in part.items()}) for row in rows]
         replies: DataReplies = []
         try:
-            for (row, fields), reply in send_each(merged, send):
-                parts = row.data_parts()
-                if reply.status or len(parts) == 1:
-                    replies.append((row, fields, reply))
-                    continue
-                for part in parts:
-                    (_, part_reply), *_ = send_each([(row, part)], send)
-                    replies.append((row, part, part_reply))
+            for call in _calls_below_1_mb(merged):
+                for (row, fields), reply in send_each(call, send):
+                    parts = row.data_parts()
+                    if reply.status or len(parts) == 1:
+                        replies.append((row, fields, reply))
+                        continue
+                    for part in parts:
+                        (_, part_reply), *_ = send_each([(row, part)], send)
+                        replies.append((row, part, part_reply))
         except NotFoundError as error:
             raise ProgramGoneError(program_id, error) from error
         return replies
+
+
+def _calls_below_1_mb(
+    rows: Sequence[tuple[MemberRow, dict[str, Any]]],
+) -> Iterator[list[tuple[MemberRow, dict[str, Any]]]]:
+    """At most 300 rows nearly always fit; texts of 30,000 bytes do not."""
+    call: list[tuple[MemberRow, dict[str, Any]]] = []
+    size = 0
+    for row, fields in rows:
+        length = len(encode_row(("leadId", row.lead_id), fields)) + 1
+        if call and size + length > MAX_BODY_BYTES:
+            yield call
+            call, size = [], 0
+        call.append((row, fields))
+        size += length
+    if call:
+        yield call
