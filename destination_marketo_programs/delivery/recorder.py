@@ -35,6 +35,9 @@ RETRYABLE = frozenset(
 )
 """Categories that are mended in Marketo or in the configuration: the record can be sent again as it is."""
 _SAFE_KEY = re.compile(r"[0-9]{1,32}|(?=[0-9A-Za-z_.:-]*[0-9])[0-9A-Za-z_.:-]{1,64}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_TWO_WORDS = re.compile(r"[A-Za-z]{2,}[_.:-]+[A-Za-z]{2,}")
+"""As in `ada.lovelace1815`."""
 
 
 class Done(NamedTuple):
@@ -266,6 +269,8 @@ class Recorder:
 
 def loggable_key(outcome: Outcome) -> str:
     """A record key as a log may show it: numbers and ids, but no key that could be a name or an address."""
+    key = outcome.record_key
     if outcome.record_key_is_position:
-        return f"number {outcome.record_key}"
-    return outcome.record_key if _SAFE_KEY.fullmatch(outcome.record_key) else "(key not shown: it may name a person)"
+        return f"number {key}"
+    shown = _SAFE_KEY.fullmatch(key) and (_UUID.fullmatch(key) or not _TWO_WORDS.search(key))
+    return key if shown else "(key not shown: it may name a person)"
