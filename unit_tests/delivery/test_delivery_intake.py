@@ -1,0 +1,101 @@
+"""Reading stdin: every line once, by its number, and no further ahead than allowed."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from destination_marketo_programs.delivery import intake
+from destination_marketo_programs.delivery.intake import CHUNKS_AHEAD, InputEnded, Intake, Lines
+
+SECONDS = 10.0
+
+
+def read_all(data: bytes, chunk_bytes: int) -> tuple[list[tuple[int, bytes]], InputEnded]:
+    """Numbered lines of an input, with as many permits as it takes."""
+    read_end, write_end = os.pipe()
+
+    def feed() -> None:
+        with os.fdopen(write_end, "wb") as pipe:
+            pipe.write(data)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    numbered: list[tuple[int, bytes]] = []
+    with patch.object(intake, "CHUNK_BYTES", chunk_bytes):
+        source = Intake(read_end)
+        source.start(events.put)
+        while isinstance(event := events.get(timeout=SECONDS), Lines):
+            numbered += list(enumerate(event.lines, event.first_number))
+            source.permit()
+    feeder.join(SECONDS)
+    os.close(read_end)
+    return numbered, event
+
+
+@given(
+    st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line), max_size=20),
+    st.booleans(),
+    st.integers(1, 40),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_line_comes_once_with_its_number_however_it_is_cut(
+    lines: list[bytes], last_line_ends: bool, chunk_bytes: int
+) -> None:
+    data = b"\n".join(lines) + (b"\n" if last_line_ends and lines else b"")
+    numbered, ended = read_all(data, chunk_bytes)
+    expected = data.split(b"\n")
+    if expected[-1] == b"":
+        expected.pop()
+    assert numbered == list(enumerate(expected, 1))
+    assert ended.error is None
+
+
+def test_a_line_longer_than_a_chunk_does_not_wait_for_permits() -> None:
+    """It is not handed over before its end, so that nobody could give a permit for it."""
+    line = b"x" * (CHUNKS_AHEAD + 50) * 10
+    numbered, _ = read_all(line + b"\nnext", 10)
+    assert numbered == [(1, line), (2, b"next")]
+
+
+def test_input_is_not_read_further_than_permitted() -> None:
+    """Otherwise a source that is faster than Marketo fills the memory."""
+    read_end, write_end = os.pipe()
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    with patch.object(intake, "CHUNK_BYTES", 4):
+        source = Intake(read_end)
+        source.start(events.put)
+        for number in range(CHUNKS_AHEAD + 2):
+            os.write(write_end, b"ab%d\n" % number)
+        ahead = [events.get(timeout=SECONDS) for _ in range(CHUNKS_AHEAD)]
+        assert [line for event in ahead if isinstance(event, Lines) for line in event.lines] == [b"ab0", b"ab1"]
+        with pytest.raises(queue.Empty):
+            events.get(timeout=0.05)
+        source.permit()
+        assert events.get(timeout=SECONDS) == Lines([b"ab2"], 3)
+        with pytest.raises(queue.Empty):
+            events.get(timeout=0.05)
+        source.permit()
+        assert events.get(timeout=SECONDS) == Lines([b"ab3"], 4)
+        os.close(write_end)
+        source.permit()
+        assert events.get(timeout=SECONDS) == InputEnded(None)
+    os.close(read_end)
+
+
+def test_input_that_cannot_be_read_is_told_as_such() -> None:
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    os.close(read_end)
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    Intake(read_end).start(events.put)
+    ended = events.get(timeout=SECONDS)
+    assert isinstance(ended, InputEnded)
+    assert isinstance(ended.error, OSError)
