@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import ProgramLink
 
 MOST_CACHED_ROUTES: Final = 10_000
+_DECIMAL_OF_WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+", re.ASCII)
 _LONGEST_CACHED_TEXT: Final = 256
 
 
@@ -69,6 +71,10 @@ class Router:
         for event in (event_id, event_name):
             if event is not None:
                 candidates.update(self._by_event.get(event, ()))
+                # A cache between source and destination may hand on 4711 as a decimal's text.
+                whole = _DECIMAL_OF_WHOLE_NUMBER.fullmatch(event)
+                if whole:
+                    candidates.update(self._by_event.get(whole[1], ()))
         by_program: dict[int, ProgramLink] = {}
         for position in sorted(candidates):
             link = candidates[position]

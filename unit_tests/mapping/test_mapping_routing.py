@@ -49,6 +49,12 @@ def test_one_event_in_each_spelling(event: object) -> None:
     assert mapped(link(1, event=" 4711 "), record={"event_id": event}).targets == [Target(1, "Registered", "4711")]
 
 
+def test_a_decimal_that_a_cache_made_of_an_event_id_is_that_event() -> None:
+    links = (link(1, event="4711"), link(2, event="4711.000"))
+    assert programs(mapped(*links, record={"event_id": "4711.000"})) == [1, 2]
+    assert programs(mapped(*links, record={"event_id": "4711.010"})) == []
+
+
 @pytest.mark.parametrize("event", ["47110", None, "", [4711], {"id": 4711}, 4711.5, float("nan"), True])
 def test_another_event_is_not_linked(event: object) -> None:
     result = mapped(link(1, event="4711"), record={"event_id": event})
