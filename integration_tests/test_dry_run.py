@@ -80,7 +80,7 @@ def test_nothing_is_written_or_acknowledged_and_a_write_does_what_was_said(
     summary = run.of("LOG")[-1]["log"]["message"]
     assert summary.splitlines()[0] == "Dry run: nothing was written to Marketo, and no STATE is acknowledged."
     assert "People to be created in Marketo: 2." in summary
-    assert "A sync of these records would make" in summary
+    assert "A sync of these records with delivery.method rest would make" in summary
     assert "example.org" not in run.text
 
     written = connector.write(dry(sandbox, tmp_path / "wet", dry_run=False), lines)

@@ -93,7 +93,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
             "their lookup field holds a comma, and Marketo cannot be asked for such values."
         )
     lines.append(
-        f"A sync of these records would make {_count(forecast.calls, 'call')} "
+        f"A sync of these records with delivery.method rest would make {_count(forecast.calls, 'call')} "
         f"({forecast.checks:,} for the checks, {forecast.people:,} for people, {forecast.memberships:,} for "
         f"memberships), which takes {_duration(forecast.minutes)} at {forecast.calls_per_20_seconds} calls per "
         "20 seconds."
