@@ -39,6 +39,8 @@ COPY --from=package /build/root/ /
 ENV PYTHONDONTWRITEBYTECODE=1 \
     AIRBYTE_ENTRYPOINT=/opt/connector/bin/destination-marketo-programs
 WORKDIR /airbyte/integration_code
+# Where records wait for a bulk import: writable although the rest is read-only, and on disk, not in memory.
+VOLUME /tmp
 USER airbyte
 # Exec form, without a shell in between: Python is process 1 and gets the signals.
 ENTRYPOINT ["/opt/connector/bin/destination-marketo-programs"]
