@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import signal
 import subprocess
 import threading
 from typing import IO, TYPE_CHECKING, Any
@@ -385,6 +386,28 @@ def test_a_reader_that_has_seen_enough_ends_the_plan(sandbox: SandboxServer, con
         process.stdout.close()
         assert process.wait(60) == 1
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_stopped_plan_shows_what_it_has_seen(sandbox: SandboxServer, connector: Connector) -> None:
+    config = config_for(sandbox, delivery={"max_batch_age_seconds": 1})
+    with subprocess.Popen(
+        connector.arguments("plan", config, catalog_of("leads")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(record({"id": "r-1", "email": "new@example.org"}) + b"\n")
+        process.stdin.flush()
+        # The input is still open: a line is shown as soon as it is known.
+        assert process.stdout.readline().startswith(b"r-1, ")
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read().decode()
+        assert process.wait(60) == 130
+    assert "The plan is incomplete" in rest
+    assert "Plan for 1 record." in rest
 
 
 def test_a_person_in_a_hidden_partition_counts_as_absent(tmp_path: Path) -> None:

@@ -85,6 +85,10 @@ class TextListing(NoStore):
         """Write its line."""
         self._file.write(sentence(outcome, self._programs, with_stream=self._with_stream) + "\n")
 
+    def commit(self) -> None:
+        """Let a reader see what there is so far."""
+        self._file.flush()
+
     def finish(self, findings: Findings, *, complete: bool) -> None:
         """Write the sums."""
         self._file.write("\n")
@@ -106,6 +110,10 @@ class JsonListing(NoStore):
         line = bytearray()
         append_outcome(line, outcome)
         self._file.write(line)
+
+    def commit(self) -> None:
+        """Let a reader see what there is so far."""
+        self._file.flush()
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
         """Write the sums."""

@@ -83,7 +83,7 @@ def print_sample(console: Console, sample: Sample, programs: Mapping[int, Progra
 def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, programs: Mapping[int, Program]) -> None:
     """The sums, most important last: they are what stays on the screen."""
     if not summary.complete:
-        console.print("The plan is incomplete: it covers only what was read until the error.\n", style="bold red")
+        console.print("The plan is incomplete: the input was not read to its end.\n", style="bold red")
     rejected = f", {summary.records_rejected:,} of which would be rejected" if summary.records_rejected else ""
     noun = "record" if summary.records == 1 else "records"
     console.print(f"Plan for {summary.records:,} {noun}{rejected}. Nothing was written to Marketo.\n", style="bold")
