@@ -81,6 +81,20 @@ def test_a_netrc_file_puts_no_other_credentials_into_a_call(
     assert api.calls[0].headers["Authorization"] == "Bearer token-1:sj"
 
 
+def test_proxy_and_certificates_of_the_environment_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Self-hosted platforms reach the internet through both; `NO_PROXY` names Marketo where they do not."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates/company.pem")
+    monkeypatch.setenv("NO_PROXY", "elsewhere.example")
+    api.answers("GET", PATH, DONE)
+    api.client.send(READ)
+    assert api.calls[0].proxies["https"] == "http://proxy.example:3128"
+    assert api.calls[0].verify == "/certificates/company.pem"
+    monkeypatch.setenv("NO_PROXY", "mktorest.com")
+    api.new_client().send(READ)
+    assert not api.calls[1].proxies.get("https")
+
+
 def test_a_token_serves_until_it_is_nearly_used_up(api: Api) -> None:
     api.answers("GET", PATH, DONE)
     api.client.send(READ)
