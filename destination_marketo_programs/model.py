@@ -18,15 +18,16 @@ class Person(msgspec.Struct, gc=False):
 
     Attributes:
         marketo_id: Marketo's lead id given on the record; tried first.
-        lookup_value: value of the lookup field, trimmed, as it is sent; None where the record has none.
-        key: `lookup_value` folded so that two spellings of one person are equal; None without lookup value.
+        lookup_value: value of the lookup field, trimmed and of the field's type, as it is sent; None where the
+            record has none.
+        key: `lookup_value` as text, folded so that two spellings of one person are equal; None without lookup value.
         fields: lead fields to write, without lookup field and id. Blank values are already dropped or kept
             as None, as `lead_sync.blank_values` says.
         member_fields: custom fields of the program membership to write.
     """
 
     marketo_id: int | None
-    lookup_value: str | None
+    lookup_value: str | int | None
     key: str | None
     fields: LeadFields
     member_fields: LeadFields

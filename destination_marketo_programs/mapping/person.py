@@ -10,6 +10,7 @@ from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import (
     FieldCatalog,
     FieldRules,
+    converter,
     sendable,
 )
 from destination_marketo_programs.mapping.mobly import DEFAULT_FIELDS, marketo_lead_id
@@ -69,6 +70,9 @@ class PersonMapper:
         self._email = lead_columns.pop(EMAIL, None)
         self._lookup = self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
         self._looks_up_email = sync.lookup_field == EMAIL
+        known = fields.lead.get(sync.lookup_field) if fields.lead is not None else None
+        # Text in a field of numbers is a type mismatch to Marketo (1001), in the lookup field as in any other.
+        self._to_lookup_type = converter(known.data_type if known is not None else "string")
         self._lead_rules = FieldRules(lead_columns, fields.lead, clear_blanks=self._clear_blanks)
         self._member_rules = (
             FieldRules(member_columns, fields.member, clear_blanks=self._clear_blanks) if member_columns else None
@@ -108,9 +112,10 @@ class PersonMapper:
         marketo_id = None if self._read_id is None else lead_id(self._read_id(record))
         if self._looks_up_email:
             email = None if self._email is None else self._read_email(self._email, record, marketo_id)
-            lookup_value = None if email is ABSENT else email
+            lookup_value: str | int | None = None if email is ABSENT else email
         else:
-            lookup_value = None if self._lookup is None else _lookup_text(self._lookup, record)
+            text = None if self._lookup is None else _lookup_text(self._lookup, record)
+            lookup_value = None if text is None else self._to_lookup_type(text)
             email = ABSENT if self._email is None else self._read_email(self._email, record, marketo_id)
         if lookup_value is None and marketo_id is None:
             raise RecordError(Category.MISSING_KEY, self._missing_key())
@@ -120,7 +125,7 @@ class PersonMapper:
         return Person(
             marketo_id,
             lookup_value,
-            None if lookup_value is None else lookup_value.casefold(),
+            None if lookup_value is None else str(lookup_value).casefold(),
             fields,
             {} if self._member_rules is None else self._member_rules.collect(record),
         )

@@ -66,7 +66,7 @@ class RowMaker:
         if shape is None:
             return None
         try:
-            cells = [person.lookup_value]
+            cells = [str(person.lookup_value)]
             cells += [value if value.__class__ is str else _cell(value) for value in person.fields.values()]
             cells += [value if value.__class__ is str else _cell(value) for value in person.member_fields.values()]
             return FileRow(shape, csv_line(cells))
