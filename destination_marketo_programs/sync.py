@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from destination_marketo_programs.delivery.bulk.calls import BulkCalls
 from destination_marketo_programs.delivery.bulk.lane import BulkLane, LaneOptions
 from destination_marketo_programs.delivery.bulk.rule import DEFAULT_PACE, ImportPace, bulk_possible
+from destination_marketo_programs.delivery.bulk.spool import SpoolError
 from destination_marketo_programs.delivery.lead_writer import LeadPolicy, LeadWriter
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.member_writer import MemberWriter
@@ -152,11 +153,15 @@ class Sync:
             return preflight.steps.get(group, 0)
 
         bulk: BulkLane | None = None
-        if settings.delivery.method != "rest" and bulk_possible(policy) and not self.dry_run:
-            options = LaneOptions(
-                settings.delivery.method == "bulk", settings.delivery.max_batch_age_seconds, import_pace
-            )
-            bulk = BulkLane(BulkCalls(client), mapper.map, step_of, recorder, client.gate.clock, options)
+        method = settings.delivery.method
+        if method != "rest" and bulk_possible(policy) and not self.dry_run:
+            options = LaneOptions(method == "bulk", settings.delivery.max_batch_age_seconds, import_pace)
+            try:
+                bulk = BulkLane(BulkCalls(client), mapper.map, step_of, recorder, client.gate.clock, options)
+            except SpoolError as error:
+                if method == "bulk":
+                    raise
+                logger.warning("Everything goes over REST: %s.", error.strerror)
         self.delivery = Delivery(
             mapper,
             leads,

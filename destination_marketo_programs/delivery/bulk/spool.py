@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from errno import ENOSPC
-from pathlib import Path
+from errno import ENOSPC, EROFS
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -69,22 +68,33 @@ class Spool:
 
     Attributes:
         rows, size_bytes: what waits, in all places.
+
+    Raises:
+        SpoolError: there is no folder to write to.
     """
 
     def __init__(self, directory: str | None = None) -> None:
         self.rows = 0
         self.size_bytes = 0
         self._next_id = 1
-        with tempfile.TemporaryDirectory(prefix="marketo-import-", dir=directory) as folder:
-            self._folder = str(Path(folder).parent)
-            self._database = sqlite3.connect(f"{folder}/spool", isolation_level=None, check_same_thread=False)
-            self._execute = self._database.execute
-            self._execute("PRAGMA journal_mode = OFF")
-            self._execute("PRAGMA synchronous = OFF")
-            self._execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
-            self._database.executescript(_SCHEMA)
-            self._execute("BEGIN EXCLUSIVE")
+        try:
+            with tempfile.TemporaryDirectory(prefix="marketo-import-", dir=directory) as folder:
+                self._open(f"{folder}/spool")
+        except (OSError, sqlite3.OperationalError) as error:
+            raise SpoolError(
+                EROFS,
+                f"no folder for records that wait for bulk import ({error}); set TMPDIR to one that can be written",
+            ) from error
+
+    def _open(self, path: str) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._execute = self._database.execute
+        self._execute("PRAGMA journal_mode = OFF")
+        self._execute("PRAGMA synchronous = OFF")
+        self._execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
+        self._database.executescript(_SCHEMA)
+        self._execute("BEGIN EXCLUSIVE")
 
     def close(self) -> None:
         """Forget everything."""
