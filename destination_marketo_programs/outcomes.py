@@ -51,6 +51,7 @@ class Outcome(msgspec.Struct, gc=False):
         retryable: whether sending the same record again can help without a change to it.
         request_id: Marketo's id of the call that decided the outcome.
         at: UTC, `YYYY-MM-DDThh:mm:ssZ`.
+        dry_run, record_key_is_position: stored only where true.
     """
 
     stream: str

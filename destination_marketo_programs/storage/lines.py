@@ -60,6 +60,13 @@ class RejectedRecord(msgspec.Struct):
     rejection: Rejection
 
 
+_ENDS = (
+    (b',"dry_run":false,"record_key_is_position":false}', b"}"),
+    (b',"record_key_is_position":false}', b"}"),
+    (b',"dry_run":false,"record_key_is_position":true}', b',"record_key_is_position":true}'),
+)
+"""The last members of an outcome, which say something only where they are true, and what is stored of them."""
+
 _encoder = msgspec.json.Encoder()
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -73,6 +80,10 @@ def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
         del buffer[before:]
         members = {key: _as_unicode(value) for key, value in msgspec.structs.asdict(outcome).items()}
         _encoder.encode_into(members, buffer, -1)
+    for end, stored in _ENDS:
+        if buffer.endswith(end):
+            buffer[-len(end) :] = stored
+            break
     buffer += b"\n"
 
 
