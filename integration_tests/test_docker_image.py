@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.sandbox import SandboxServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(1_200)]
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = ROOT / ".ci" / "docker-engine"
@@ -60,22 +60,23 @@ def answers(env: dict[str, str]) -> bool:
 
 
 @pytest.fixture(scope="session")
-def engine() -> dict[str, str]:
-    """The environment in which `docker` reaches an engine."""
-    env = dict(os.environ)
-    if answers(env):
-        return env
-    if not env.get("CI"):
+def engine() -> Iterator[dict[str, str]]:
+    """The environment in which `docker` reaches an engine, for the rest of the session."""
+    if answers(dict(os.environ)):
+        yield dict(os.environ)
+        return
+    if not os.environ.get("CI"):
         pytest.skip('no docker engine answers; start one with: eval "$(.ci/docker-engine start)"')
     started = subprocess.run([ENGINE, "start"], capture_output=True, text=True, timeout=540, check=False)
     if started.returncode:
         pytest.skip(f"no docker engine can be had here: {started.stderr.strip()[-300:]}")
-    for word in shlex.split(started.stdout):
-        key, equals, value = word.partition("=")
-        if equals:
-            env[key] = value
-    assert answers(env)
-    return env
+    exported = dict(word.split("=", 1) for word in shlex.split(started.stdout) if "=" in word)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in exported.items():
+            patch.setenv(name, value)
+        assert answers(dict(os.environ))
+        yield dict(os.environ)
+    subprocess.run([ENGINE, "stop"], capture_output=True, timeout=60, check=True)
 
 
 class Image:
