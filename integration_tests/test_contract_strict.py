@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from strict_marketo import Call
+
+    from destination_marketo_programs.sandbox import SandboxServer
 
 FIRST_NAME = {"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"}
 CODE = {"record_field": "code", "marketo_object": "program_member", "marketo_field": "registrationCode"}
@@ -35,7 +37,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def config(marketo: StrictMarketo, folder: Path | None = None, **changes: Any) -> Json:
-    settings = config_for(marketo, **changes)  # type: ignore[arg-type] - it needs url, client id and secret only
+    # No sandbox, but it has what is needed of one: address, client id and secret.
+    settings = config_for(cast("SandboxServer", marketo), **changes)
     if folder is not None:
         settings["outcome_storage"] = {"storage_type": "Local", "path": str(folder)}
     return settings
