@@ -90,6 +90,12 @@ def list_channels(client: MarketoClient) -> dict[str, list[Status]]:
         offset += CHANNELS_PER_PAGE
 
 
+def get_channel(client: MarketoClient, name: str) -> list[Status] | None:
+    """Statuses of one channel; None where there is none of this name."""
+    row = _first(client, "channel", "/rest/asset/v1/channel/byName.json", {"name": name})
+    return None if row is None else _statuses(row.get("progressionStatuses"))
+
+
 def _first(
     client: MarketoClient, endpoint: str, path: str, query: dict[str, str] | None = None
 ) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from destination_marketo_programs.marketo.assets import (
     FolderRef,
     Program,
     Status,
+    get_channel,
     get_folder,
     get_program,
     list_channels,
@@ -179,10 +180,20 @@ class _Inquiry:
                     return  # one call more for each program would only say the same
             elif found.program is not None:
                 facts.programs[program_id] = found.program
+                self._ask_unlisted_channel(found.program.channel)
             elif found.denied:
                 facts.denied.add(program_id)
             else:
                 facts.missing.add(program_id)
+
+    def _ask_unlisted_channel(self, name: str) -> None:
+        """A channel created while the list was read, or left out of it, is still there by its name."""
+        channels = self._facts.channels
+        if not name or channels is None or name in channels:
+            return
+        statuses = self._ask("the channels", Need.ASSETS, lambda client: get_channel(client, name))
+        if statuses is not None:
+            channels[name] = statuses
 
     def _look_up(self, program_id: int, client: MarketoClient) -> _LookedUp:
         try:
