@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
@@ -26,7 +27,9 @@ def main(config_path: str, catalog_path: str) -> None:
     preflight = run_preflight(client, loaded.settings, store, loaded.problems, raise_transient=True)
     assert not preflight.problems, preflight.problems
     streams = read_catalog(json.loads(Path(catalog_path).read_text()))
-    Sync(loaded.settings, preflight, streams, client, store, Writer(write_to_descriptor(1))).delivery.run(Intake(0))
+    writer = Writer(write_to_descriptor(1))
+    pace = ImportPace(0.02, 0.1, 1e9, slot_seconds=0.05, longest_slot_seconds=0.2, retry_seconds=0.05)
+    Sync(loaded.settings, preflight, streams, client, store, writer, import_pace=pace).delivery.run(Intake(0))
     store.close()
 
 

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import scenario
+import test_kill
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from msgspec.structs import replace
 
@@ -400,6 +401,18 @@ def test_killed_in_the_middle_of_a_job_and_sent_again(
     assert sandbox.state.lead_count() == 50
     assert set(sandbox.state.members_by_email(1004).values()) == {"Registered"}
     assert kinds_of(folder) == {"imported": 50}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_killed_at_random_moments_of_imports(sandbox: SandboxServer, tmp_path: Path, seed: int) -> None:
+    sandbox.configure(**QUICK_JOBS)
+    made = scenario.records(seed, scenario.prepare(sandbox), 120)
+    config = scenario.config(sandbox, tmp_path / "outcomes", delivery=delivery(method="bulk"))
+    command = test_kill.RUNNER + test_kill.files(tmp_path, config)
+    test_kill.round_of_kills(tmp_path / "outcomes", command, sandbox, made, seed)
+    assert sandbox.state.jobs()
 
 
 def test_bulk_with_settings_that_rule_it_out_says_which(sandbox: SandboxServer, connector: Connector) -> None:

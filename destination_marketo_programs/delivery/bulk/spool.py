@@ -18,7 +18,7 @@ PARKED = 0
 """Place of a row whose person has an earlier row here."""
 FOR_REST = -1
 """Place of a row that goes over REST as soon as there is room."""
-CACHE_KIBIBYTES = 16_384
+CACHE_KIBIBYTES = 8_192
 ROW_OVERHEAD_BYTES = 80
 
 _SCHEMA = """
