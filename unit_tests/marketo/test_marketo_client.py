@@ -185,6 +185,52 @@ def test_threads_that_hold_the_same_refused_token_renew_it_once(monkeypatch: pyt
     assert tokens == ["token-0", "token-1"]
 
 
+class WatchedLock:
+    """Counts who wants it, those who have to wait included."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.wanted = threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self.wanted.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._lock.release()
+
+
+def test_a_thread_that_waited_for_a_token_takes_the_one_that_came(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = WatchedLock()
+    monkeypatch.setattr(api.client, "_token_lock", lock)
+    fetched: list[float] = []
+    fetch = api.client._fetch_token_once
+
+    def fetch_while_another_waits() -> object:
+        for _ in range(2):
+            assert lock.wanted.acquire(timeout=10)
+        fetched.append(api.clock.now)
+        return fetch()
+
+    monkeypatch.setattr(api.client, "_fetch_token_once", fetch_while_another_waits)
+    api.answers("GET", PATH, DONE)
+    threads = [threading.Thread(target=api.client.send, args=(READ,), daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    assert len(fetched) == 1
+    assert len(api.token_requests) == 1
+
+
+def test_another_answer_between_refused_tokens_starts_their_count_anew(api: Api) -> None:
+    refused, busy = failure("601"), failure("608")
+    api.answers("GET", PATH, refused, refused, busy, refused, refused, DONE)
+    api.client.send(READ)
+    assert api.gate.pauses == [0.25]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_credentials_that_marketo_does_not_know_are_not_tried_again(api: Api, status: int) -> None:
     api.identity({"status_code": status, "json": {"error": "invalid_client", "error_description": api.secret}})
@@ -636,6 +682,14 @@ def test_no_address_grows_beyond_8_kb(values: list[str], filter_type: str) -> No
     assert len(str(request.url).encode()) < 8_000
     sent = parse_qs(str(request.body or urlsplit(str(request.url)).query), keep_blank_values=True)
     assert sent["filterValues"] == [",".join(values)]
+
+
+@pytest.mark.parametrize("length", range(6_800, 8_400, 100))
+def test_addresses_of_nearly_8_kb_are_posted(length: int) -> None:
+    path = "/rest/v1/programs/1234567890/members.json"
+    call = get("query", path, {"filterType": "email", "filterValues": "x" * length, "fields": "id,email"})
+    request = requests.Request(call.method, "https://123-ABC-456.mktorest.com" + call.path, params=call.query)
+    assert len(str(request.prepare().url)) < 8_000
 
 
 def test_a_file_is_handed_over_as_it_is_but_a_failure_in_its_place_is_seen(api: Api) -> None:

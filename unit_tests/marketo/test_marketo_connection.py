@@ -144,6 +144,14 @@ def test_a_call_that_may_be_repeated_is(
     assert len(server.arrived) == 2
 
 
+def test_every_request_on_the_wire_is_one_that_was_counted(server: Server, client_at: ClientAt) -> None:
+    """A library that repeats reads by itself goes past the limits and the budget."""
+    server.behaviours = [reset, close, succeed]
+    client = client_at(server.url)
+    client.send(Call("query_leads", "GET", "/rest/v1/leads.json"))
+    assert len(server.arrived) == client.gate.budget.used_now == 3
+
+
 def test_an_answer_that_does_not_come_leaves_a_create_unknown(server: Server, client_at: ClientAt) -> None:
     asked = threading.Event()
 
