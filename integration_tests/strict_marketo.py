@@ -159,6 +159,7 @@ class StrictMarketo:
         calls_per_token: after so many calls a token is refused with 602, once, and with 601 from then on.
         lean: optional members are left out (`seq`, `leadId`, `requestId`, `reasons` as an array, ...).
         numeric_codes: codes are numbers.
+        most_at_once: the most calls that ran side by side.
         not_found: how an asset that does not exist is answered: `no result`, `702`, `610` or `404`.
         describes: which of the two Describe endpoints this instance offers.
     """
@@ -188,6 +189,7 @@ class StrictMarketo:
         self._token, self._token_calls, self._tokens = "", 0, 0
         self._dead: set[str] = set()
         self._running = 0
+        self.most_at_once = 0
         self._starts: deque[float] = deque()
         self._in_flight: Counter[tuple[str, Any]] = Counter()
         self._next_lead = 7_001
@@ -303,6 +305,7 @@ class StrictMarketo:
         held = self._keys(call)
         with self._lock:
             self._running += 1
+            self.most_at_once = max(self.most_at_once, self._running)
             if self._running > CALLS_AT_ONCE:
                 self.violation("more than 10 calls at once")
             self._starts.append(now)

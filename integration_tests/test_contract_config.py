@@ -279,7 +279,8 @@ def test_text_and_numbers_are_read_where_only_one_reading_is_possible() -> None:
 
 def test_null_and_blank_count_as_absent() -> None:
     """As forms send them."""
-    nulls: dict[str, Any] = dict.fromkeys(("qualifier_mappings", "record_mapping", "field_mappings", "lead_sync", "outcome_storage", "delivery"))  # fmt: skip
+    blocks = ("qualifier_mappings", "record_mapping", "field_mappings", "lead_sync", "outcome_storage", "delivery")
+    nulls: dict[str, Any] = dict.fromkeys(blocks)
     assert settings(**nulls) == settings()
     links = link(event=None, stream=None, lead_scan_threshold=None, unmapped_qualifier="")
     assert settings(program_links=links) == settings()

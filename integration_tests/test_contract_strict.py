@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -353,6 +354,61 @@ def test_the_same_person_with_and_without_marketo_id(marketo: StrictMarketo) -> 
     write(settings, made)
     assert marketo.statuses(1004) == {"a@example.org": "Engaged"}
     assert len(marketo.leads) == 1
+
+
+@pytest.mark.parametrize("mode", ["create_or_update", "create_missing", "match_only"])
+def test_more_leads_than_a_page(marketo: StrictMarketo, folder: Path, mode: str) -> None:
+    """Look-ups go on with `nextPageToken`: each of 250 addresses has two leads."""
+    for n in range(500):
+        marketo.add_lead(email=f"p{n % 250}@example.org", firstName="Old")
+    settings = config(marketo, folder, lead_sync={"mode": mode, "duplicate_leads": "most_recently_updated"})
+    outcomes = write(settings, people(250))
+    assert {o["outcome"] for o in outcomes} == {"created"}
+    assert {o["lead_id"] for o in outcomes} == set(sorted(marketo.leads)[250:])
+    assert len(marketo.leads) == 500
+    assert any("nextPageToken" in call.query for call in marketo.of("leads.query"))
+
+
+def test_addresses_with_every_character_that_is_allowed(marketo: StrictMarketo) -> None:
+    emails = [f"a{sign}b@ex-ample.co.uk" for sign in "!#$%&'*+-/=?^_`{|}~."]
+    for email in emails[::2]:
+        marketo.add_lead(email=email.upper())
+    made = [{"id": n, "email": email} for n, email in enumerate(emails)]
+    write(config(marketo, lead_sync={"mode": "create_missing"}), made)
+    assert sorted(marketo.statuses(1004)) == sorted(emails)
+    assert len(marketo.leads) == len(emails)
+
+
+def test_no_more_calls_at_once_than_configured(marketo: StrictMarketo) -> None:
+    marketo.sync_seconds = 0.1
+    settings = config(marketo, delivery={"concurrent_calls": 3, "max_batch_age_seconds": 1})
+    write(settings, people(3_000))
+    assert marketo.most_at_once == 3
+
+
+def test_killed_in_the_middle_of_a_create(marketo: StrictMarketo, connector: Connector) -> None:
+    """The next run sends the same people again: the same members, and nobody twice."""
+    marketo.sync_seconds = 0.3
+    begun = threading.Event()
+
+    def begins(_call: Call) -> None:
+        begun.set()
+
+    marketo.always["leads.sync"] = begins
+    lines = [*map(record, people(50)), state(50)]
+    with connector.start("write", config(marketo), catalog_of("leads")) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"\n".join(lines) + b"\n")
+        process.stdin.close()
+        process.stdin = None
+        assert begun.wait(60)
+        process.kill()
+        out, _ = process.communicate(timeout=30)
+    assert b'"STATE"' not in out
+    again = connector.write(config(marketo), lines)
+    assert again.code == 0, again.text
+    assert len(marketo.statuses(1004)) == 50
+    assert len(marketo.leads) == 50
 
 
 # --- faults ------------------------------------------------------------------------------------------------------
