@@ -38,7 +38,8 @@ NAME = "airbyte/destination-marketo-programs"
 PROGRAM = 1004
 EXIT_TERMINATED = 143
 RUN_SECONDS = 120
-MANY_RECORDS = 200_000
+MANY_RECORDS = {"auto": 200_000, "rest": 50_000}
+"""By method. Over REST our own limit lets 15,000 leads through in 20 s, and flat is flat after the first."""
 MANY_RECORDS_SECONDS = 1_500
 MEMORY_MEGABYTES = 512
 FILES = {
@@ -450,28 +451,29 @@ def fast_sandbox() -> Iterator[str]:
 
 
 @pytest.mark.timeout(MANY_RECORDS_SECONDS + 60)
-@pytest.mark.parametrize("method", ["rest", "auto"])
-def test_200_000_records_with_512_megabytes(
+@pytest.mark.parametrize("method", sorted(MANY_RECORDS))
+def test_a_large_load_with_512_megabytes(
     image: Image,
     sandbox: SandboxServer,
     fast_sandbox: str,
     record_testsuite_property: Callable[[str, object], None],
     method: str,
 ) -> None:
+    count = MANY_RECORDS[method]
     config = {**config_for(sandbox, delivery={"method": method}), "domain_url": fast_sandbox}
     limit = f"{MEMORY_MEGABYTES}m"
     options = [*image.mounted(config), "--memory", limit, "--memory-swap", limit]
     with image.start("write", options) as container:
         container.watches_memory = True
-        container.send(leads(range(MANY_RECORDS), 10_000))
+        container.send(leads(range(count), 10_000))
         container.end_of_input()
         run = container.finished(MANY_RECORDS_SECONDS)
         ended = container.inspect()["State"]
         peak = container.peak_megabytes
     assert (run.code, ended["OOMKilled"]) == (0, False), run.text[-2000:]
-    assert run.stats == (float(MANY_RECORDS), 0.0)
-    assert ("imported 200,000" in run.logs) is (method == "auto")
+    assert run.stats == (float(count), 0.0)
+    assert (f"imported {count:,}" in run.logs) is (method == "auto")
     summary = urllib.request.urlopen(f"{fast_sandbox}/_sandbox/state?parts=members_by_program").read()
-    assert json.loads(summary)["members_by_program"][str(PROGRAM)] == {"Registered": MANY_RECORDS}
+    assert json.loads(summary)["members_by_program"][str(PROGRAM)] == {"Registered": count}
     record_testsuite_property(f"peak_memory_megabytes_{method}", round(peak))
     assert 50 < peak < MEMORY_MEGABYTES * 0.75
