@@ -304,6 +304,31 @@ def test_a_failure_file_that_does_not_come_is_no_guess(sandbox: SandboxServer, t
     assert (refused["record_key"], refused["code"]) == ("2", "1007")
 
 
+def test_a_member_whose_values_are_not_those_sent_is_no_imported_row(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Read back, the person who failed looks like a member; only the fields tell that the row never arrived."""
+    lead = sandbox.state.add_lead({"email": "P2@example.org", "firstName": "Before"})
+    sandbox.state.add_member(1004, lead, "Registered", {"registrationCode": "R-1"})
+    fields = [
+        {"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"},
+        {"record_field": "code", "marketo_object": "program_member", "marketo_field": "registrationCode"},
+    ]
+    refused = RowFault(message="Lock wait timed out", email_contains="p2@")
+    sandbox.faults.add(
+        Fault(endpoint="bulk.import.create", row=refused), Fault(endpoint="bulk.import.failures", code="610")
+    )
+    config = config_for(
+        sandbox,
+        field_mappings=fields,
+        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        delivery=delivery(method="bulk"),
+    )
+    InProcess(config, import_pace=EAGER).run([*people(6, first="After", code="R-1"), state(1)])
+    assert kinds_of(tmp_path)["imported"] == 5
+    (other,) = (outcome for outcome in stored(tmp_path) if outcome["outcome"] != "imported")
+    assert (other["record_key"], other["lead_id"], other["lead_action"]) == ("2", lead, "updated")
+    assert (sandbox.state.lead(lead) or {})["firstName"] == "After"
+
+
 @pytest.mark.parametrize("code", ["613", "1003"])
 def test_a_file_that_is_refused_as_a_whole_goes_over_rest(sandbox: SandboxServer, tmp_path: Path, code: str) -> None:
     sandbox.faults.add(Fault(endpoint="bulk.import.create", code=code))
