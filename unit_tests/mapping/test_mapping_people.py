@@ -314,6 +314,17 @@ def test_another_lookup_field() -> None:
     assert refusal({"crm": "\ud800"}, **more)[0] == "INVALID_RECORD"
 
 
+@pytest.mark.parametrize(("value", "sent"), [("17", 17), (" 17.0 ", 17), (17.0, 17), (17, 17), ("x17", "x17")])
+def test_a_lookup_field_of_numbers_is_sent_as_a_number(value: object, sent: object) -> None:
+    """Marketo refuses text there (1001); what is no number stays as it is, so that Marketo can say so."""
+    catalog = FieldCatalog(lead={"customerNumber": WritableField("integer")})
+    more: dict[str, Any] = {
+        "lead_sync": {"lookup_field": "customerNumber"},
+        "field_mappings": [field("customer", "customerNumber")],
+    }
+    assert custom({"customer": value}, catalog, **more) == Person(None, sent, str(sent), {}, {})  # type: ignore[arg-type]
+
+
 def test_a_blank_email_beside_another_lookup_field_is_cleared_only_if_asked_for() -> None:
     sync = {"lookup_field": "crmId"}
     mappings = [field("crm", "crmId")]

@@ -48,6 +48,23 @@ def test_an_outcome_is_one_line_with_the_members_in_order() -> None:
     assert members["category"] is None
 
 
+@pytest.mark.parametrize("key", ["k", "\ud800"])
+@pytest.mark.parametrize(
+    "marks", [set(), {"dry_run"}, {"record_key_is_position"}, {"dry_run", "record_key_is_position"}]
+)
+def test_marks_are_stored_only_where_they_are_true(marks: set[str], key: str) -> None:
+    """Readers of the file expect the documented members and may refuse others."""
+    outcome = Outcome("leads", key, None, 7, "On List", "created", at=AT)
+    for mark in marks:
+        setattr(outcome, mark, True)
+    buffer = bytearray()
+    append_outcome(buffer, outcome)
+    members = json.loads(buffer)
+    assert members.keys() - msgspec.structs.asdict(outcome).keys() == set()
+    assert members.keys() & {"dry_run", "record_key_is_position"} == marks
+    assert list(members)[14] == "at"
+
+
 def test_text_that_is_no_unicode_is_stored_all_the_same() -> None:
     buffer = bytearray()
     append_outcome(buffer, Outcome("leads", "a\ud800b", None, 7, "On List", "rejected", message="\udfff"))
