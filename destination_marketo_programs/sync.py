@@ -20,10 +20,10 @@ from destination_marketo_programs.mapping import Mapper
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
-from destination_marketo_programs.plan.forecast import forecast_lines
-from destination_marketo_programs.plan.reading import ReadOnlyClient
-from destination_marketo_programs.plan.rehearsal import Rehearsal
 from destination_marketo_programs.protocol import state_with_counts
+from destination_marketo_programs.rehearsal.forecast import forecast_lines
+from destination_marketo_programs.rehearsal.reading import ReadOnlyClient
+from destination_marketo_programs.rehearsal.rehearsal import Rehearsal
 from destination_marketo_programs.storage import open_store
 
 if TYPE_CHECKING:

@@ -32,6 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
     "report": {"outcomes", "hints", "storage"},
+    "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
+    "plan": {"outcomes", "hints", "config", "marketo", "storage", "delivery", "preflight", "rehearsal", "sync"}
+    | {"model", "protocol", "logs", "mapping"},
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 

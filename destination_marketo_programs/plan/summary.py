@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.marketo.assets import Program
-    from destination_marketo_programs.plan.forecast import Forecast
-    from destination_marketo_programs.plan.members import Change
+    from destination_marketo_programs.rehearsal.forecast import Forecast
+    from destination_marketo_programs.rehearsal.members import Change
 
 
 class ProgramSums(msgspec.Struct):

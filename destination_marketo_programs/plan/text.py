@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.plan.forecast import forecast_lines
 from destination_marketo_programs.plan.wording import fate, program_name, record_name
 from destination_marketo_programs.preflight.wording import quoted
+from destination_marketo_programs.rehearsal.forecast import forecast_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
-    from destination_marketo_programs.plan.forecast import Forecast
     from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
+    from destination_marketo_programs.rehearsal.forecast import Forecast
 
 SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10

@@ -22,12 +22,12 @@ from destination_marketo_programs.marketo.errors import (
 )
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.plan.failures import failure_text, problems_text
-from destination_marketo_programs.plan.forecast import Forecast, forecast_lines
 from destination_marketo_programs.plan.listings import JsonListing, TerminalListing, TextListing
-from destination_marketo_programs.plan.members import Change
-from destination_marketo_programs.plan.rehearsal import PlannedOutcome
 from destination_marketo_programs.plan.summary import Findings
 from destination_marketo_programs.protocol import UndecodableLineError
+from destination_marketo_programs.rehearsal.forecast import Forecast, forecast_lines
+from destination_marketo_programs.rehearsal.members import Change
+from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from destination_marketo_programs.mapping import WritableField
-from destination_marketo_programs.plan.values import INVALID, WRONG_TYPE, misfit
+from destination_marketo_programs.rehearsal.values import INVALID, WRONG_TYPE, misfit
 
 FIELDS = {
     "scans": WritableField("integer"),

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.outcomes import Outcome, Result
-from destination_marketo_programs.plan.forecast import Forecast, Stage, WriteCalls
-from destination_marketo_programs.plan.leads import PlannedLeads
-from destination_marketo_programs.plan.members import PlannedMembers
-from destination_marketo_programs.plan.overlay import Overlay
+from destination_marketo_programs.rehearsal.forecast import Forecast, Stage, WriteCalls
+from destination_marketo_programs.rehearsal.leads import PlannedLeads
+from destination_marketo_programs.rehearsal.members import PlannedMembers
+from destination_marketo_programs.rehearsal.overlay import Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

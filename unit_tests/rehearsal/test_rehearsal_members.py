@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from destination_marketo_programs.plan.members import moves
-from destination_marketo_programs.plan.overlay import Overlay
+from destination_marketo_programs.rehearsal.members import moves
+from destination_marketo_programs.rehearsal.overlay import Overlay
 
 STEPS = {(1, "Invited"): 10, (1, "Registered"): 20, (1, "Waitlisted"): 20, (1, "Attended"): 30, (2, "Invited"): 40}
 

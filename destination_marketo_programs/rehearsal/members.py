@@ -10,10 +10,10 @@ from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.marketo.errors import ALREADY_IN_OR_PAST_STATUS, LEAD_NOT_FOUND, NotFoundError
 from destination_marketo_programs.marketo.members import query_members
 from destination_marketo_programs.marketo.rows import RowReply
-from destination_marketo_programs.plan.forecast import Stage, WriteCalls
-from destination_marketo_programs.plan.leads import existing_ids
-from destination_marketo_programs.plan.overlay import LARGEST_LEAD_ID, Overlay
-from destination_marketo_programs.plan.values import misfit
+from destination_marketo_programs.rehearsal.forecast import Stage, WriteCalls
+from destination_marketo_programs.rehearsal.leads import existing_ids
+from destination_marketo_programs.rehearsal.overlay import LARGEST_LEAD_ID, Overlay
+from destination_marketo_programs.rehearsal.values import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

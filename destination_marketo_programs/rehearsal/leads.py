@@ -11,9 +11,9 @@ from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import LEAD_EXISTS, LEAD_NOT_FOUND, SEVERAL_LEADS_MATCH
 from destination_marketo_programs.marketo.leads import Action, list_partitions, query_leads
 from destination_marketo_programs.marketo.rows import RowReply
-from destination_marketo_programs.plan.forecast import Stage, WriteCalls
-from destination_marketo_programs.plan.overlay import LARGEST_LEAD_ID, Overlay
-from destination_marketo_programs.plan.values import misfit
+from destination_marketo_programs.rehearsal.forecast import Stage, WriteCalls
+from destination_marketo_programs.rehearsal.overlay import LARGEST_LEAD_ID, Overlay
+from destination_marketo_programs.rehearsal.values import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
