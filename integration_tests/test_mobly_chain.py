@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mobly_source import MANIFEST, REPOSITORY
 
 from destination_marketo_programs.demo import leads, scenario
 from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
 from destination_marketo_programs.demo.mobly_chain import Chain, Synced
 from destination_marketo_programs.sandbox.server import SandboxServer
-from integration_tests.mobly_source import MANIFEST, REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
+from mobly_source import MANIFEST, MoblySource, records
 
 from destination_marketo_programs.demo import leads
 from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
-from integration_tests.mobly_source import MANIFEST, MoblySource, records
 
 if TYPE_CHECKING:
     from pathlib import Path

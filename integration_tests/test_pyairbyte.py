@@ -17,11 +17,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mobly_source import REPOSITORY
 
 from destination_marketo_programs.demo import leads
 from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
 from destination_marketo_programs.sandbox.server import SandboxServer
-from integration_tests.mobly_source import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

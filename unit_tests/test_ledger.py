@@ -39,8 +39,6 @@ def test_no_state_overtakes_a_record_and_counts_add_up(
             states.append((place, message))
             ledger.state(message)
     echoed: list[StateMessage] = []
-    expected = dict(open_records=len(open_records))
-    assert expected["open_records"] == sum(kind == "record" for kind, _, _ in events)
     order = list(open_records)
     random.shuffle(order)  # type: ignore[attr-defined]
     reported: Counter[str] = Counter()

@@ -6,6 +6,7 @@ from destination_marketo_programs.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from destination_marketo_programs.sandbox import SandboxServer
+
     from .conftest import Checks
 
 EMPTY_LIST = '{"success": true, "requestId": "1", "warnings": [], "errors": []}'
