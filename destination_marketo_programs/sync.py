@@ -16,7 +16,7 @@ from destination_marketo_programs.delivery.member_writer import MemberWriter
 from destination_marketo_programs.delivery.pipeline import Delivery, Options
 from destination_marketo_programs.delivery.recorder import Recorder
 from destination_marketo_programs.delivery.tally import Tally
-from destination_marketo_programs.mapping import Mapper
+from destination_marketo_programs.mapping import Mapper, fold_for
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
@@ -136,6 +136,7 @@ class Sync:
             lead_sync.partition_name,
             lead_sync.duplicate_leads,
             client.policy.create_settle_seconds,
+            fold_for(lead_sync.lookup_field, preflight.fields),
         )
         self.dry_run = settings.delivery.dry_run if dry_run is None else dry_run
         self.rehearsal: Rehearsal | None = None

@@ -8,6 +8,7 @@ import msgspec
 
 from destination_marketo_programs.delivery.sending import send_each
 from destination_marketo_programs.delivery.work import Item, LeadRow, encode_row
+from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
@@ -59,13 +60,19 @@ CROWD: list[dict[str, Any]] = [{"id": 0}, {"id": 0}]
 
 
 class LeadPolicy(NamedTuple):
-    """`lead_sync` as delivery needs it; a create whose answer was lost may still run for `settle_seconds`."""
+    """`lead_sync` as delivery needs it.
+
+    Attributes:
+        settle_seconds: how long a create whose answer was lost may still run.
+        fold: how values of the lookup field are compared.
+    """
 
     mode: str
     lookup_field: str
     partition_name: str
     duplicate_leads: str
     settle_seconds: float
+    fold: Callable[[object], str] = fold_address
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -317,13 +324,9 @@ class LeadWriter:
             for lead in query_leads(self._client, lookup_field, chunk, ["id", lookup_field, "updatedAt"], crowded):
                 value, lead_id = lead.get(lookup_field), lead.get("id")
                 if value is not None and isinstance(lead_id, int):
-                    found.setdefault(_folded(value), []).append(lead)
-            found.update(dict.fromkeys(map(_folded, crowded), CROWD))
+                    found.setdefault(self._policy.fold(value), []).append(lead)
+            found.update(dict.fromkeys(map(self._policy.fold, crowded), CROWD))
         return found
-
-
-def _folded(value: object) -> str:
-    return str(value).strip().casefold()
 
 
 def _noting(fate: Fate, reply: RowReply) -> Fate:

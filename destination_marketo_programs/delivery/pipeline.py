@@ -198,7 +198,7 @@ class Delivery:
         self._bulk = bulk
         if bulk is not None:
             recorder.on_finished = bulk.left_rest
-            bulk.forget = lambda email: self._written.pop(email, None)
+            bulk.forget = self._forget
         self._workers = ThreadPoolExecutor(options.concurrent_calls, thread_name_prefix="call")
 
     def stop(self) -> None:
@@ -429,6 +429,11 @@ class Delivery:
             self._written_before, self._written = self._written, {}
         self._written[row.key] = (lead_id, hash(row.encoded))
 
+    def _forget(self, key: str) -> None:
+        """What this run knows of a lead no longer holds."""
+        self._written.pop(key, None)
+        self._written_before.pop(key, None)
+
     def _look_again(self, item: Item, refusal: Rejected) -> None:
         """The lead id on the record, or the one that its key gave before, means nobody any more."""
         if item.again is Again.UNDER_WAY:
@@ -437,8 +442,7 @@ class Delivery:
             self._reject(item, refusal)
             return
         item.again = Again.UNDER_WAY
-        self._written.pop(item.person.key, None)
-        self._written_before.pop(item.person.key, None)
+        self._forget(item.person.key)
         self._find_lead(item)
 
     def _reject(self, item: Item, fate: Rejected) -> None:

@@ -1,4 +1,4 @@
-"""A record's key, as its outcome shows it."""
+"""A record's key, as its outcome shows it, and a person's key, as people are told apart by it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ from typing import TYPE_CHECKING, Any
 from destination_marketo_programs.mapping.texts import container, key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from destination_marketo_programs.mapping.fields import FieldCatalog
+
+
+def fold_for(lookup_field: str, fields: FieldCatalog) -> Callable[[object], str]:
+    """How values of the lookup field are compared: addresses without regard to case, everything else as it is.
+
+    Ids of other systems may differ in case alone and still mean two people.
+    """
+    known = fields.lead.get(lookup_field) if fields.lead is not None else None
+    is_address = lookup_field == "email" or (known is not None and known.data_type.casefold() == "email")
+    return fold_address if is_address else _fold_nothing
+
+
+def fold_address(value: object) -> str:
+    """An address as it is compared."""
+    return str(value).strip().casefold()
+
+
+def _fold_nothing(value: object) -> str:
+    return str(value).strip()
 
 
 def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None:

@@ -13,6 +13,7 @@ from destination_marketo_programs.mapping.fields import (
     converter,
     sendable,
 )
+from destination_marketo_programs.mapping.keys import fold_for
 from destination_marketo_programs.mapping.mobly import DEFAULT_FIELDS, marketo_lead_id
 from destination_marketo_programs.mapping.texts import lead_id, text_of
 from destination_marketo_programs.model import Person
@@ -70,6 +71,7 @@ class PersonMapper:
         self._email = lead_columns.pop(EMAIL, None)
         self._lookup = self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
         self._looks_up_email = sync.lookup_field == EMAIL
+        self._fold = fold_for(sync.lookup_field, fields)
         known = fields.lead.get(sync.lookup_field) if fields.lead is not None else None
         # Text in a field of numbers is a type mismatch to Marketo (1001), in the lookup field as in any other.
         self._to_lookup_type = converter(known.data_type if known is not None else "string")
@@ -125,7 +127,7 @@ class PersonMapper:
         return Person(
             marketo_id,
             lookup_value,
-            None if lookup_value is None else str(lookup_value).casefold(),
+            None if lookup_value is None else self._fold(lookup_value),
             fields,
             {} if self._member_rules is None else self._member_rules.collect(record),
         )

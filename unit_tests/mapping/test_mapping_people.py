@@ -302,7 +302,7 @@ def test_another_lookup_field() -> None:
     }
     record = {"email": " A@b.co ", "crm": 17.0, "n": "Ada"}
     assert custom(record, **more) == Person(None, "17", "17", {"firstName": "Ada", "email": "A@b.co"}, {})
-    assert custom(record | {"crm": " X\u00e9 "}, **more).key == "x\u00e9"
+    assert custom(record | {"crm": " X\u00e9 "}, **more).key == "X\u00e9"
     assert custom({"crm": "X"}, **more).fields == {}
     assert refusal({"email": "a@b.co"}, **more) == (
         "MISSING_KEY",
@@ -323,6 +323,18 @@ def test_a_lookup_field_of_numbers_is_sent_as_a_number(value: object, sent: obje
         "field_mappings": [field("customer", "customerNumber")],
     }
     assert custom({"customer": value}, catalog, **more) == Person(None, sent, str(sent), {}, {})  # type: ignore[arg-type]
+
+
+def test_ids_that_differ_in_case_alone_are_two_people_and_addresses_one() -> None:
+    """15-character ids of a CRM do; merged, one person's data would be written to the other's lead."""
+    more: dict[str, Any] = {
+        "lead_sync": {"lookup_field": "other"},
+        "field_mappings": [field("other", "other")],
+    }
+    spellings = ("0031i00000AbCdE", "0031i00000aBcDe")
+    for data_type, people in (("string", 2), ("email", 1)):
+        catalog = FieldCatalog(lead={"other": WritableField(data_type)})
+        assert len({custom({"other": text}, catalog, **more).key for text in spellings}) == people
 
 
 def test_a_blank_email_beside_another_lookup_field_is_cleared_only_if_asked_for() -> None:
