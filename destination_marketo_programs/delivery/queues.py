@@ -6,6 +6,7 @@ it meanwhile waits, merged, until it is released.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.delivery.work import Item, LeadRow, MemberRow, lead_row
@@ -49,20 +50,23 @@ class LeadQueue:
             row.add(item, fields_count=self._fields_merge)
             self._bytes += len(row.encoded)
             return
+        if key in self._busy:
+            self._park(key, item)
+            return
+        row = self._ready[key] = lead_row(key, self._head_of(item), item)
+        self._bytes += len(row.encoded)
+
+    def _park(self, key: str, item: Item) -> None:
+        """Only a person in flight has a parked row."""
         row = self._parked.get(key)
         if row is not None:
             row.add(item, fields_count=self._fields_merge)
-            return
-        row = lead_row(key, self._head_of(item), item)
-        if key in self._busy:
-            self._parked[key] = row
         else:
-            self._ready[key] = row
-            self._bytes += len(row.encoded)
+            self._parked[key] = lead_row(key, self._head_of(item), item)
 
     def waits_for(self, key: str) -> bool:
         """Whether this person waits or is in flight."""
-        return key in self._busy or key in self._ready or key in self._parked
+        return key in self._busy or key in self._ready
 
     @property
     def full(self) -> bool:
@@ -82,16 +86,17 @@ class LeadQueue:
         """Rows for one call, in order of arrival; their keys are in flight until `release`."""
         rows: list[LeadRow] = []
         size = 0
-        for row in self._ready.values():
-            length = len(row.encoded) + 1
-            if rows and (len(rows) == MAX_ROWS_PER_CALL or size + length > MAX_BODY_BYTES):
+        for row in islice(self._ready.values(), MAX_ROWS_PER_CALL):
+            length = len(row.encoded)
+            if rows and size + length + len(rows) > MAX_BODY_BYTES:  # a comma behind each
                 break
             rows.append(row)
             size += length
-        for row in rows:
-            del self._ready[row.key]
-            self._busy.add(row.key)
-            self._bytes -= len(row.encoded)
+        self._bytes -= size
+        keys = [row.key for row in rows]
+        self._busy.update(keys)
+        for key in keys:
+            del self._ready[key]
         return rows
 
     def release(self, rows: Iterable[LeadRow]) -> None:
@@ -99,9 +104,8 @@ class LeadQueue:
         for row in rows:
             key = row.key
             self._busy.discard(key)
-            parked = self._parked.pop(key, None)
-            if parked is not None:
-                self._ready[key] = parked
+            if key in self._parked:
+                parked = self._ready[key] = self._parked.pop(key)
                 self._bytes += len(parked.encoded)
 
 
@@ -131,17 +135,19 @@ class MemberQueue:
         if row is not None:
             self._join(row, item, target)
             return
+        if pair not in self._busy:
+            self._enter(pair, self._row(item, target, lead_id))
+            return
+        # Only a pair in flight has a parked row.
         row = self._parked.get(pair)
         if row is not None:
             self._raise(row, item, target)
-            return
-        status = target.program_status
-        step = self._step_of((program_id, status))
-        row = MemberRow(lead_id, program_id, status, step, item.born, [(item, target)])
-        if pair in self._busy:
-            self._parked[pair] = row
         else:
-            self._enter(pair, row)
+            self._parked[pair] = self._row(item, target, lead_id)
+
+    def _row(self, item: Item, target: Target, lead_id: int) -> MemberRow:
+        key = (target.program_id, target.program_status)
+        return MemberRow(lead_id, *key, self._step_of(key), item.born, [(item, target)])
 
     def _enter(self, pair: Pair, row: MemberRow) -> None:
         self._waiting[pair] = row
@@ -203,22 +209,21 @@ class MemberQueue:
     def take(self, key: GroupKey) -> list[MemberRow]:
         """Rows of one group for one call; their pairs are in flight until `release`."""
         group = self._groups[key]
-        rows: list[MemberRow] = []
-        for row in group.values():
-            if len(rows) == MAX_ROWS_PER_CALL:
-                break
-            rows.append(row)
+        rows = list(islice(group.values(), MAX_ROWS_PER_CALL))
         for row in rows:
-            self._leave_group(row)
             pair = (row.lead_id, row.program_id)
+            del group[row.lead_id]
             del self._waiting[pair]
             self._busy.add(pair)
+        if len(group) < MAX_ROWS_PER_CALL:
+            self._full.pop(key, None)
+        if not group:
+            del self._groups[key]
         return rows
 
     def release(self, row: MemberRow) -> None:
         """This lead and program are no longer in flight."""
         pair = (row.lead_id, row.program_id)
         self._busy.discard(pair)
-        parked = self._parked.pop(pair, None)
-        if parked is not None:
-            self._enter(pair, parked)
+        if pair in self._parked:
+            self._enter(pair, self._parked.pop(pair))

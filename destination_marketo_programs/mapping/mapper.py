@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, compile_column
+from destination_marketo_programs.mapping.columns import Column, Record, compile_column
 from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import FieldCatalog
 from destination_marketo_programs.mapping.mobly import lead_view
@@ -135,7 +135,9 @@ class Mapper:
 
 def _event_text(column: Column, record: Record) -> str | None:
     """The record's event id or name without surrounding blanks; None where it has none."""
-    value: Any = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
+    value: Any = record.get(column.name) if column.reader is None else column.reader(record)
+    if value is None:
+        return None
     if type(value) is str:
         text = value.strip()
         return (text if text.isascii() else encodable(text)) or None

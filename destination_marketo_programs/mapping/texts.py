@@ -42,6 +42,8 @@ def key_text(value: object) -> str | None:
     """A value as part of a record key; None where it is null, blank or no scalar."""
     if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
         return value
+    if type(value) is int:
+        return str(value)
     text = text_of(value)
     return encodable(text) if text is not None and text.strip() else None
 

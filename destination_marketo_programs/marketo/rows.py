@@ -38,7 +38,7 @@ def read_row(row: Any, id_member: str, request_id: str | None) -> RowReply:
     if not isinstance(row, dict):
         return RowReply("", None, None, None, request_id)
     lead_id = row.get(id_member)
-    lead_id = lead_id if isinstance(lead_id, int) and not isinstance(lead_id, bool) else None
+    lead_id = lead_id if type(lead_id) is int else None  # a bool is an int, and no lead
     status = row.get("status")
     reasons = row.get("reasons") or row.get("reason")
     if status in ACCEPTED and not reasons:
@@ -73,13 +73,14 @@ def by_seq(reply: Reply, lead_ids: Sequence[int]) -> list[RowReply] | None:
     if len(rows) != len(lead_ids):
         return None
     seqs = [row.get("seq") if isinstance(row, dict) else None for row in rows]
-    if all(seq is None for seq in seqs):
+    in_order = list(range(len(lead_ids)))
+    if seqs == in_order or all(seq is None for seq in seqs):
         ordered = list(rows)
     else:
         places = {seq: row for seq, row in zip(seqs, rows, strict=True) if isinstance(seq, int)}
-        if set(places) != set(range(len(lead_ids))):
+        if places.keys() != set(in_order):
             return None
-        ordered = [places[index] for index in range(len(lead_ids))]
+        ordered = [places[index] for index in in_order]
     replies = [read_row(row, "leadId", reply.request_id) for row in ordered]
     for lead_id, row_reply in zip(lead_ids, replies, strict=True):
         if row_reply.lead_id is not None and row_reply.lead_id != lead_id:
