@@ -545,6 +545,43 @@ def test_what_only_a_person_can_change_ends_the_sync(marketo: StrictMarketo, cod
     assert run.lines == []
 
 
+def test_a_field_that_vanishes_does_not_cost_a_call_for_each_record(marketo: StrictMarketo, folder: Path) -> None:
+    """1006 for the whole call refuses those who name the field, and them only."""
+    marketo.always["leads.sync"] = poisoned(b'"title"', refuse("1006", "Field 'title' not found"))
+    title = {"record_field": "job", "marketo_object": "lead", "marketo_field": "title"}
+    made = people(600)
+    for person in made[::2]:
+        person["job"] = "Engineer"
+    outcomes = write(config(marketo, folder, field_mappings=[FIRST_NAME, title]), made)
+    rejected = {(o["category"], o["code"]) for o in outcomes if o["outcome"] == "rejected"}
+    assert rejected == {("FIELD_INVALID", "1006")}
+    assert set(marketo.statuses(1004)) == {person["email"] for person in made[1::2]}
+    assert len(marketo.of("leads.sync")) <= 6
+
+
+def test_a_membership_field_that_vanishes(marketo: StrictMarketo, folder: Path) -> None:
+    marketo.always["members.data"] = poisoned(b"registrationCode", refuse(1006, "Field not found"))
+    outcomes = write(config(marketo, folder, field_mappings=[CODE]), people(600, code="C"))
+    assert {(o["category"], o["code"]) for o in outcomes} == {("FIELD_INVALID", "1006")}
+    assert len(marketo.statuses(1004)) == 600
+    assert len(marketo.of("members.data")) <= 4
+
+
+def test_an_object_that_is_not_found_is_the_program_or_a_lead(marketo: StrictMarketo, folder: Path) -> None:
+    """1013 for the whole call: whether it is the program can be asked."""
+    lead = marketo.add_lead(email="p3@example.org")
+    marketo.always["members.status"] = poisoned(f'"leadId":{lead}}}'.encode(), refuse("1013", "Object not found"))
+    outcomes = write(config(marketo, folder), people(8))
+    rejected = [(o["record_key"], o["category"], o["code"]) for o in outcomes if o["outcome"] == "rejected"]
+    assert rejected == [("3", "LEAD_NOT_FOUND", "1013")]
+    run = InProcess(config(marketo), catalog_of("leads"))
+    marketo.always["members.status"] = lambda _: refuse("1013", "Object not found")
+    marketo.always["program"] = lambda _: marketo._missing()
+    with pytest.raises(ProgramGoneError):
+        run.run([*map(record, people(300)), state(1)])
+    assert run.lines == []
+
+
 # --- members -----------------------------------------------------------------------------------------------------
 
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.delivery.sending import send_each
+from destination_marketo_programs.delivery.sending import Answer, send_each
 from destination_marketo_programs.delivery.work import Item, LeadRow, encode_row
 from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
+    FIELD_NOT_FOUND,
     LEAD_EXISTS,
     LEAD_NOT_FOUND,
     OBJECT_NOT_FOUND,
@@ -121,7 +122,7 @@ class LeadWriter:
     def write_by_id(self, rows: Sequence[LeadRow]) -> Fates:
         """Update leads by Marketo id; never creates."""
         fates: Fates = []
-        for row, reply in send_each(rows, lambda batch: self._sync(batch, Action.UPDATE_ONLY, "id")):
+        for row, reply in self._send_each(rows, lambda batch: self._sync(batch, Action.UPDATE_ONLY, "id")):
             if reply.status:
                 fates.append((row, row.items(), Found(int(row.head[1]), reply.status)))
             elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND):
@@ -147,7 +148,7 @@ class LeadWriter:
         ambiguous: list[tuple[LeadRow, RowReply]] = []
         existing: list[tuple[LeadRow, RowReply]] = []
         lost: dict[int, tuple[OutcomeUnknownError, list[LeadRow]]] = {}
-        for row, reply in send_each(rows, lambda batch: self._sync_or_lose(batch, action)):
+        for row, reply in self._send_each(rows, lambda batch: self._sync_or_lose(batch, action)):
             if isinstance(reply, OutcomeUnknownError):
                 lost.setdefault(id(reply), (reply, []))[1].append(row)
             elif reply.status and reply.lead_id is not None:
@@ -300,6 +301,13 @@ class LeadWriter:
         return row.lost_since is not None and self._last_create >= row.lost_since + self._policy.settle_seconds
 
     # --- calls -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _send_each(
+        rows: Sequence[LeadRow], send: Callable[[Sequence[LeadRow]], list[Answer]]
+    ) -> list[tuple[LeadRow, Answer | RowReply]]:
+        """A field that Marketo does not have (any more) refuses all rows that name it, without a call for each."""
+        return send_each(rows, send, (FIELD_NOT_FOUND,), lambda row: frozenset(row.fields))
 
     def _sync(self, rows: Sequence[LeadRow], action: str, lookup_field: str) -> list[RowReply]:
         encoded = [row.encoded for row in rows]

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from destination_marketo_programs.delivery.sending import send_each
 from destination_marketo_programs.delivery.work import encode_row
+from destination_marketo_programs.marketo.assets import get_program
 from destination_marketo_programs.marketo.client import MAX_BODY_BYTES
-from destination_marketo_programs.marketo.errors import STATUS_NOT_FOUND, ConfigurationFaultError, NotFoundError
+from destination_marketo_programs.marketo.errors import (
+    FIELD_NOT_FOUND,
+    OBJECT_NOT_FOUND,
+    STATUS_NOT_FOUND,
+    ConfigurationFaultError,
+    NotFoundError,
+    RefusedError,
+)
 from destination_marketo_programs.marketo.members import sync_data, sync_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from destination_marketo_programs.delivery.work import MemberRow
     from destination_marketo_programs.marketo.client import MarketoClient
@@ -26,7 +34,7 @@ class ProgramGoneError(ConfigurationFaultError):
 
     what = "program not found"
 
-    def __init__(self, program_id: int, cause: NotFoundError) -> None:
+    def __init__(self, program_id: int, cause: NotFoundError | RefusedError) -> None:
         self.program_id = program_id
         super().__init__(cause.endpoint, cause.code, cause.marketo_message, cause.request_id)
 
@@ -43,7 +51,9 @@ class MemberWriter:
         try:
             return send_each(
                 rows,
-                lambda batch: sync_status(self._client, program_id, status, [row.lead_id for row in batch]),
+                lambda batch: self._asked(
+                    program_id, lambda: sync_status(self._client, program_id, status, [row.lead_id for row in batch])
+                ),
                 alike=(STATUS_NOT_FOUND,),
             )
         except NotFoundError as error:
@@ -58,13 +68,14 @@ class MemberWriter:
         program_id = rows[0].program_id
 
         def send(batch: Sequence[tuple[MemberRow, dict[str, Any]]]) -> list[RowReply]:
-            return sync_data(self._client, program_id, [(row.lead_id, fields) for row, fields in batch])
+            leads = [(row.lead_id, fields) for row, fields in batch]
+            return self._asked(program_id, lambda: sync_data(self._client, program_id, leads))
 
         merged = [(row, {name: value for part in row.data_parts() for name, value in part.items()}) for row in rows]
         replies: DataReplies = []
         try:
             for call in _calls_below_1_mb(merged):
-                for (row, fields), reply in send_each(call, send):
+                for (row, fields), reply in send_each(call, send, (FIELD_NOT_FOUND,), _fields_named):
                     parts = row.data_parts()
                     if reply.status or len(parts) == 1:
                         replies.append((row, fields, reply))
@@ -75,6 +86,22 @@ class MemberWriter:
         except NotFoundError as error:
             raise ProgramGoneError(program_id, error) from error
         return replies
+
+    def _asked(self, program_id: int, call: Callable[[], list[RowReply]]) -> list[RowReply]:
+        """The answers of a call; where an object is not found, it is asked whether that is the program.
+
+        Otherwise each of its leads would be sent alone, only to be refused with the same code.
+        """
+        try:
+            return call()
+        except RefusedError as error:
+            if error.code == OBJECT_NOT_FOUND and get_program(self._client, program_id) is None:
+                raise ProgramGoneError(program_id, error) from error
+            raise
+
+
+def _fields_named(row: tuple[MemberRow, dict[str, Any]]) -> frozenset[str]:
+    return frozenset(row[1])
 
 
 def _calls_below_1_mb(

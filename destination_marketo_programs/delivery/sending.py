@@ -8,7 +8,7 @@ from destination_marketo_programs.marketo.errors import RefusedError, TooLargeEr
 from destination_marketo_programs.marketo.rows import RowReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Hashable, Sequence
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -18,13 +18,15 @@ def send_each(
     rows: Sequence[Row],
     send: Callable[[Sequence[Row]], list[Answer]],
     alike: Collection[str] = (),
+    kind_of: Callable[[Row], Hashable] = lambda _row: None,
 ) -> list[tuple[Row, Answer | RowReply]]:
     """Send rows in one call, or in as many as it takes.
 
     Args:
         rows: at least one.
         send: one call; answers in the order of the rows.
-        alike: codes that refuse every row alike, so that bisecting would only repeat them.
+        alike: codes that refuse every row of one kind alike, so that bisecting would only repeat them.
+        kind_of: what makes rows of one kind, such as the fields that they name.
 
     Returns:
         Each row exactly once, in order. A row refused on its own has the call's code as its answer.
@@ -32,8 +34,18 @@ def send_each(
     try:
         return list(zip(rows, send(rows), strict=True))
     except (RefusedError, TooLargeError) as error:
-        if len(rows) == 1 or error.code in alike:
+        kinds: dict[Hashable, list[int]] = {}
+        if error.code in alike:
+            for place, row in enumerate(rows):
+                kinds.setdefault(kind_of(row), []).append(place)
+        if len(rows) == 1 or len(kinds) == 1:
             refusal = RowReply("", None, error.code, error.marketo_message, error.request_id)
             return [(row, refusal) for row in rows]
-    middle = len(rows) // 2
-    return send_each(rows[:middle], send, alike) + send_each(rows[middle:], send, alike)
+    if not kinds:
+        middle = len(rows) // 2
+        return send_each(rows[:middle], send, alike, kind_of) + send_each(rows[middle:], send, alike, kind_of)
+    answers: dict[int, tuple[Row, Answer | RowReply]] = {}
+    for places in kinds.values():
+        of_kind = send_each([rows[place] for place in places], send, alike, kind_of)
+        answers.update(zip(places, of_kind, strict=True))
+    return [answers[place] for place in range(len(rows))]

@@ -71,6 +71,15 @@ def test_what_refuses_all_rows_alike_is_not_asked_for_each() -> None:
     ]
 
 
+def test_what_refuses_a_kind_alike_is_asked_once_for_each_kind() -> None:
+    """A field that is not there refuses those who name it; the others go through, each in its place."""
+    endpoint = Endpoint(set(range(0, 300, 3)))
+    answers = send_each(range(300), endpoint.send, ("609",), lambda row: row % 3)
+    assert [row for row, _ in answers] == list(range(300))
+    assert [isinstance(answer, RowReply) for _, answer in answers] == [row % 3 == 0 for row in range(300)]
+    assert endpoint.calls == 4
+
+
 def test_other_failures_are_the_callers() -> None:
     def send(_batch: Sequence[int]) -> list[str]:
         raise OutcomeUnknownError("sync", "502")
