@@ -24,7 +24,7 @@ demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in o
 	$(BIN)/python -m destination_marketo_programs.demo.mobly_chain
 
 test: $(STAMP) ## every test that needs nothing but Python
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(STAMP) ## browser, docker, PyAirbyte and long chaos runs
 	$(BIN)/python -m pytest -m slow
