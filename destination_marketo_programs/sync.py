@@ -143,11 +143,13 @@ class Sync:
         leads: LeadWrites
         members: MemberWrites
         if self.dry_run:
-            self.rehearsal = Rehearsal(client, policy, preflight)
+            self.rehearsal = Rehearsal(client, policy, preflight, settings.delivery.method)
             leads, members, store = self.rehearsal.leads, self.rehearsal.members, self.rehearsal.over(store)
         else:
             leads, members = LeadWriter(client, policy), MemberWriter(client)
         recorder = Recorder(store, self.tally, utc_now, dry_run=self.dry_run)
+        if self.rehearsal is not None and self.rehearsal.files is not None:
+            recorder.on_accepted = self.rehearsal.files.add
         mapper = Mapper(settings, preflight.fields)
 
         def step_of(group: GroupKey) -> int:

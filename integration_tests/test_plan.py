@@ -430,7 +430,7 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
     """Ten times the records, each a new person in two programs, take hardly more memory."""
     sandbox.configure(limits=False)
     links = [{"event": "", "program_id": number, "program_status": "Invited"} for number in ("1004", "1234")]
-    config = config_for(sandbox, program_links=links)
+    config = config_for(sandbox, program_links=links, delivery={"method": "auto"})
     peaks = []
     for count in (6_000, 60_000):
         source, target = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
@@ -443,8 +443,114 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
-        assert f"New memberships: {2 * count:,}." in target.read_text()
+        text = target.read_text()
+        assert f"New memberships: {2 * count:,}." in text
+        assert "With delivery.method auto, 2 files would go out by bulk import" in text
         peaks.append(usage.ru_maxrss / 1024)
     small, large = peaks
     assert large < small + 50, peaks
+    assert sandbox.calls.writes() == []
+
+
+# --- by file -----------------------------------------------------------------------------------------------------
+
+
+def by_file(sandbox: SandboxServer, folder: Path, method: str, **delivery: Any) -> Json:
+    links = [
+        {"event": "expo", "program_id": "1004", "program_status": "Registered"},
+        {"event": "roadshow", "program_id": "1234", "program_status": "Invited"},
+        {"event": "list", "program_id": "1001", "program_status": "On List"},
+        {"event": "late", "program_id": "1004", "program_status": "Attended"},
+    ]
+    return config_for(
+        sandbox,
+        program_links=links,
+        record_mapping={"mapping_type": "custom", "marketo_lead_id": "marketo_id"},
+        outcome_storage={"storage_type": "Local", "path": str(folder)},
+        delivery={"method": method, **delivery},
+    )
+
+
+def people_by_event(sandbox: SandboxServer, **counts: int) -> list[bytes]:
+    """People in turn for each event; ten more of the first one carry their Marketo id."""
+    lines = [
+        record({"id": f"{event}-{number}", "email": f"{event}{number}@example.org", "event_id": event})
+        for event, count in counts.items()
+        for number in range(count)
+    ]
+    known = [sandbox.state.add_lead({"email": f"known{number}@example.org"}) for number in range(10)]
+    lines += [record({"id": f"known-{n}", "event_id": next(iter(counts)), "marketo_id": n}) for n in known]
+    random.Random(3_000).shuffle(lines)
+    return lines
+
+
+def calls_made(sandbox: SandboxServer) -> dict[str, int]:
+    return {name: sum(endings.values()) for name, endings in sandbox.calls.counters().items()}
+
+
+@pytest.mark.parametrize("method", ["auto", "bulk", "rest"])
+def test_method_files_and_calls_are_those_of_the_write(sandbox: SandboxServer, tmp_path: Path, method: str) -> None:
+    sandbox.configure(limits=False, bulk_start_seconds=0.0, bulk_job_seconds=0.02)
+    config = by_file(sandbox, tmp_path, method, daily_call_budget=10_000)
+    lines = people_by_event(sandbox, expo=1_600, roadshow=1_400, list=90, late=40)
+    planned, summary = plan_here(config, lines)
+    imports, cost = summary["imports"], summary["calls"]
+    assert cost["method"] == method
+    assert cost["total"] == cost["checks"] + cost["imports"] + cost["people"] + cost["memberships"]
+    assert sandbox.calls.writes() == []
+    before = calls_made(sandbox)
+
+    InProcess(config).run([*lines, state(1)])
+
+    made = {name: count - before.get(name, 0) for name, count in calls_made(sandbox).items()}
+    jobs = sandbox.state.jobs()
+    written = {outcome["record_key"]: outcome for outcome in stored(tmp_path)}
+    imported = {key for key, outcome in written.items() if outcome["outcome"] == "imported"}
+    made_by_file = sum(count for name, count in made.items() if name.startswith("bulk."))
+    if method == "rest":
+        assert imports is None
+        assert not imported
+        assert not jobs
+    else:
+        assert imports["files"] == len(jobs) == (2 if method == "auto" else 4)
+        assert imports["rows"] == len(imported) == (3_000 if method == "auto" else 3_130)
+        by_group = {(group["program_id"], group["program_status"]): group["rows"] for group in imports["groups"]}
+        arrived: dict[tuple[int, str], int] = {}
+        for key in imported:
+            place = written[key]["program_id"], written[key]["program_status"]
+            arrived[place] = arrived.get(place, 0) + 1
+        assert by_group == arrived
+        assert len(jobs) < made_by_file <= cost["imports"] == imports["calls"]
+        # `bulk` sends files of a few rows too, which cost more than they save.
+        assert (cost["total"] < cost["total_over_rest"]) == (method == "auto")
+    total = sum(count for name, count in made.items() if name != "identity.token")
+    # Of what goes over REST, a call or two can be made more or less, with how fast the input comes.
+    assert total - 2 <= cost["total"] if method == "rest" else total <= cost["total"]
+    assert made.get("leads.sync", 0) <= cost["people"] + 1
+    # Everything else is as planned, whichever way it went.
+    for outcome in planned:
+        if outcome["record_key"] not in imported:
+            assert written[outcome["record_key"]]["outcome"] == outcome["outcome"]
+    assert len(written) == len(planned) == 3_140
+
+
+def test_text_says_what_goes_by_file(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    lines = people_by_event(sandbox, expo=1_300, list=5)
+    code, out, err = plan_process(connector, by_file(sandbox, tmp_path, "auto"), lines)
+    assert code == 0, err
+    assert "With delivery.method auto, 1 file would go out by bulk import, and everything else over REST:\n" in out
+    assert '  "Spring Expo 2026" (1004), "Registered": 1,300 rows in 1 file, up to 6 calls, and 10 over REST\n' in out
+    assert 'The outcome of what goes by file is "imported" where it says created, moved or stays here' in out
+    assert sandbox.calls.writes() == []
+
+
+def test_a_dry_run_says_it_too(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    lines = people_by_event(sandbox, expo=1_300, list=5)
+    run = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines)
+    assert run.code == 0, run.text
+    summary = " ".join(run.of("LOG")[-1]["log"]["message"].split())
+    assert "With delivery.method auto, 1 file would go out by bulk import" in summary
+    assert "would make up to" in summary
+    few = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines[:20])
+    assert "With delivery.method auto everything goes over REST: a file is taken from 1,201 people" in few.text
     assert sandbox.calls.writes() == []

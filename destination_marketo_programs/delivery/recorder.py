@@ -59,6 +59,7 @@ class Recorder:
 
     Attributes:
         on_finished: told each item when its last program has its outcome.
+        on_accepted: told what mapping says of each record that arrives.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Recorder:
         self._freed_bytes = 0
         self._logged: Counter[str] = Counter()
         self.on_finished: Callable[[Item], None] | None = None
+        self.on_accepted: Callable[[Mapped], None] | None = None
 
     def tick(self) -> None:
         """Renew the time that outcomes carry; called now and then rather than for every record."""
@@ -87,6 +89,8 @@ class Recorder:
             Tally.note_value(self.tally.unlinked_events, mapped.unlinked_event)
         if mapped.unmapped_values:
             count_values(self.tally.unmapped_values, mapped.unmapped_values)
+        if self.on_accepted is not None:
+            self.on_accepted(mapped)
 
     def verdicts(
         self, stream: StreamKey, key: str, verdicts: Sequence[Verdict], *, key_is_position: bool

@@ -51,13 +51,48 @@ class Reason(msgspec.Struct):
     fix: str
 
 
-class PlannedCalls(msgspec.Struct):
-    """What a write would cost; see `forecast.Forecast`. `fits_budget` is None where there is no budget."""
+class PlannedFileGroup(msgspec.Struct):
+    """Rows of one program and status that would go by file; see `files.GroupForecast`."""
 
+    program_id: int
+    program_name: str | None
+    program_status: str
+    rows: int
+    files: int
+    calls: int
+    rest_rows: int
+
+
+class PlannedImports(msgspec.Struct):
+    """What would go by file; `calls` at most, `minutes` from the first upload to the end of the last job.
+
+    The outcome of these rows in a sync is `imported` where the plan says created, updated or unchanged.
+    """
+
+    files: int
+    rows: int
+    calls: int
+    minutes: float
+    groups: list[PlannedFileGroup]
+
+
+class PlannedCalls(msgspec.Struct):
+    """What a write would cost with `method`; see `forecast.Forecast`.
+
+    Attributes:
+        imports: calls for files, at most.
+        total: all calls; with files among them, at most.
+        total_over_rest: all calls if everything went over REST.
+        fits_budget: None where there is no budget.
+    """
+
+    method: str
     checks: int
+    imports: int
     people: int
     memberships: int
     total: int
+    total_over_rest: int
     minutes: float
     calls_per_20_seconds: int
     used_today: int
@@ -76,6 +111,7 @@ class PlanSummary(msgspec.Struct):
         records_rejected: records that some program would reject.
         unaskable_people: see `forecast.Forecast`.
         unmapped_qualifier_values, unlinked_events: how often each came; texts that may name a person are not shown.
+        imports: None where nothing would go by file.
     """
 
     complete: bool
@@ -93,6 +129,7 @@ class PlanSummary(msgspec.Struct):
     unmapped_qualifier_values: dict[str, int]
     unlinked_events: dict[str, int]
     calls: PlannedCalls
+    imports: PlannedImports | None
     dry_run: bool = True
 
 
@@ -108,7 +145,7 @@ class Findings(NamedTuple):
 def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
     """Sum up a run."""
     tally, forecast = findings.tally, findings.forecast
-    missing = forecast.calls_missing
+    missing, cost = forecast.calls_missing, forecast.cost
     return PlanSummary(
         complete=complete,
         records=tally.records_read,
@@ -129,17 +166,31 @@ def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
         unmapped_qualifier_values=dict(tally.unmapped_values.most_common()),
         unlinked_events=dict(tally.unlinked_events.most_common()),
         calls=PlannedCalls(
-            forecast.checks,
-            forecast.people,
-            forecast.memberships,
-            forecast.calls,
+            forecast.method,
+            cost.checks,
+            cost.imports,
+            cost.people,
+            cost.memberships,
+            cost.total,
+            forecast.calls_over_rest,
             round(forecast.minutes, 2),
             forecast.calls_per_20_seconds,
             forecast.calls_used_today,
             forecast.daily_call_budget,
             None if missing is None else missing == 0,
         ),
+        imports=_imports(findings),
     )
+
+
+def _imports(findings: Findings) -> PlannedImports | None:
+    files = findings.forecast.files
+    if files is None or not files.groups:
+        return None
+    groups = [
+        PlannedFileGroup(group.program_id, _name(findings, group.program_id), *group[1:]) for group in files.groups
+    ]
+    return PlannedImports(files.files, files.rows, files.calls, round(files.seconds / 60, 2), groups)
 
 
 def _name(findings: Findings, program_id: int | None) -> str | None:

@@ -18,6 +18,7 @@ CREATE TABLE person (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE);
 CREATE TABLE membership (
     program INTEGER, lead INTEGER, status TEXT, before TEXT, PRIMARY KEY (program, lead)
 ) WITHOUT ROWID;
+CREATE TABLE file_rows (person INTEGER PRIMARY KEY, count INTEGER);
 """
 
 
@@ -50,6 +51,15 @@ class Overlay:
         """A new person, with an id of their own."""
         with self._lock:
             return -int(self._database.execute("INSERT INTO person (key) VALUES (?)", (key,)).lastrowid or 0)
+
+    def count_rows(self, key: str, rows: int) -> int:
+        """Count rows in import files for the person with that key; returns how many there were before."""
+        query = (
+            "INSERT INTO file_rows VALUES (?, ?) ON CONFLICT (person) DO UPDATE SET count = count + excluded.count "
+            "RETURNING count"
+        )
+        with self._lock:
+            return int(self._database.execute(query, (hash(key), rows)).fetchone()[0]) - rows
 
     @property
     def people(self) -> int:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from destination_marketo_programs.delivery.bulk.rule import bulk_possible
 from destination_marketo_programs.outcomes import Outcome, Result
+from destination_marketo_programs.preflight.wording import named
+from destination_marketo_programs.rehearsal.files import PlannedFiles
 from destination_marketo_programs.rehearsal.forecast import Forecast, Stage, WriteCalls
 from destination_marketo_programs.rehearsal.leads import PlannedLeads
 from destination_marketo_programs.rehearsal.members import PlannedMembers
@@ -45,19 +48,27 @@ class Rehearsal:
         client: reads; the checks have been made with it, and nothing else yet.
         policy: `lead_sync`.
         preflight: what the checks learned of Marketo.
+        method: `delivery.method`, which a write would follow.
 
     Attributes:
         leads, members: for delivery, in the place of the ones that write.
+        files: takes every mapped record; None where everything would go over REST.
     """
 
-    def __init__(self, client: MarketoClient, policy: LeadPolicy, preflight: Preflight) -> None:
+    def __init__(self, client: MarketoClient, policy: LeadPolicy, preflight: Preflight, method: str) -> None:
         self._gate = client.gate
         self._steps = preflight.steps
+        self._programs = preflight.programs
+        self._method = method
         self._overlay = Overlay()
         self._calls = WriteCalls(client.gate.budget.used_now)
         fields = preflight.fields
         self.leads = PlannedLeads(client, policy, self._overlay, fields.lead, self._calls)
         self.members = PlannedMembers(client, self._overlay, preflight.steps, fields.member, self._calls)
+
+        self.files: PlannedFiles | None = None
+        if method != "rest" and bulk_possible(policy):
+            self.files = PlannedFiles(self._overlay, always=method == "bulk")
 
     def over(self, store: OutcomeStore) -> OutcomeStore:
         """A store that completes outcomes before it hands them on to `store`."""
@@ -92,6 +103,9 @@ class Rehearsal:
             budget.used_today,
             budget.calls_per_day,
             self.leads.unaskable,
+            self._method,
+            None if self.files is None else self.files.forecast(),
+            {program_id: named(program) for program_id, program in self._programs.items()},
         )
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -23,8 +24,9 @@ from destination_marketo_programs.marketo.errors import (
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.plan.failures import failure_text, problems_text
 from destination_marketo_programs.plan.listings import JsonListing, TerminalListing, TextListing
-from destination_marketo_programs.plan.summary import Findings
+from destination_marketo_programs.plan.summary import Findings, summarise
 from destination_marketo_programs.protocol import UndecodableLineError
+from destination_marketo_programs.rehearsal.files import FilesForecast, GroupForecast
 from destination_marketo_programs.rehearsal.forecast import Forecast, forecast_lines
 from destination_marketo_programs.rehearsal.members import Change
 from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
@@ -39,6 +41,14 @@ PROGRAMS = {
     1234: Program(1234, "Roadshow\x1b[2J 2026", "Default", "Roadshow", "", None),
 }
 FORECAST = Forecast(1_204, 3_310, 212, 7, 12, 14, 50, 1_213, 40_000, 0)
+NAMES = {1004: '"Spring Expo 2026" (1004)'}
+FILES = FilesForecast(
+    (GroupForecast(1004, "Registered", 250_000, 3, 22, 0), GroupForecast(1234, "Invited", 1_500, 1, 6, 40)),
+    190.5,
+    2,
+    3,
+)
+BY_FILE = FORECAST._replace(people=840, memberships=841, method="auto", files=FILES, program_names=NAMES)
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 
 
@@ -192,6 +202,35 @@ def test_json_is_one_object_a_line_and_then_the_sums(snapshot: SnapshotAssertion
 )
 def test_forecast(snapshot: SnapshotAssertion, forecast: Forecast) -> None:
     assert "\n".join(forecast_lines(forecast)) == snapshot
+
+
+@pytest.mark.parametrize(
+    "forecast",
+    [
+        BY_FILE,
+        BY_FILE._replace(calls_used_today=39_990),
+        FORECAST._replace(method="auto", files=FilesForecast((), 0.0, 12, 14)),
+        FORECAST._replace(method="bulk", files=FilesForecast((), 0.0, 12, 14)),
+        FORECAST._replace(method="auto"),
+    ],
+    ids=["files", "files, too little left", "too few rows", "no row for a file", "ruled out"],
+)
+def test_forecast_where_files_may_go_out(snapshot: SnapshotAssertion, forecast: Forecast) -> None:
+    assert "\n".join(forecast_lines(forecast)) == snapshot
+
+
+def test_cost_by_file_is_that_of_the_files_and_of_what_is_left() -> None:
+    assert BY_FILE.cost == (7, 28, 2, 3)
+    assert BY_FILE.calls_over_rest == 7 + 840 + 841
+    assert BY_FILE._replace(calls_used_today=39_990).calls_missing == 30
+    assert BY_FILE.minutes == pytest.approx(190.5 / 60)
+    assert BY_FILE._replace(people=1).cost.people == 1
+    assert BY_FILE._replace(calls_per_20_seconds=1).minutes == pytest.approx(40 * 20 / 60)
+
+
+def test_json_names_method_files_and_calls(snapshot: SnapshotAssertion) -> None:
+    summary = json.loads(msgspec.json.encode(summarise(findings([], BY_FILE), complete=True)))
+    assert {name: summary[name] for name in ("calls", "imports")} == snapshot
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Which records would go by file, and what is left to REST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from destination_marketo_programs.delivery.bulk.rule import bulk_forecast, rows_worth_a_job
+from destination_marketo_programs.model import Mapped, Person, Target
+from destination_marketo_programs.rehearsal.files import MOST_TURNS, FilesForecast, PlannedFiles
+from destination_marketo_programs.rehearsal.overlay import Overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORTH = rows_worth_a_job()
+A, B = (1004, "Registered"), (1234, "Invited")
+
+
+@pytest.fixture
+def overlay() -> Iterator[Overlay]:
+    made = Overlay()
+    yield made
+    made.close()
+
+
+def mapped(
+    number: int, *targets: tuple[int, str], marketo_id: int | None = None, member_field: bool = False, name: str = "Ada"
+) -> Mapped:
+    email = f"p{number:07}@example.org"
+    person = Person(marketo_id, email, email, {"firstName": name}, {"seat": 1} if member_field else {})
+    return Mapped(person, [Target(*target, None) for target in targets or (A,)], [], None)
+
+
+def filled(overlay: Overlay, *records: Mapped, always: bool = False, **limits: int) -> FilesForecast:
+    planned = PlannedFiles(overlay, always=always, **limits)
+    for one in records:
+        planned.add(one)
+    forecast = planned.forecast()
+    assert planned.forecast() == forecast, "asking changes nothing"
+    return forecast
+
+
+def test_a_group_goes_by_file_from_the_rule_on(overlay: Overlay) -> None:
+    forecast = filled(overlay, *(mapped(number) for number in range(WORTH)))
+    (group,) = forecast.groups
+    line = len("p0000000@example.org,Ada\r\n")
+    wanted = bulk_forecast(WORTH, WORTH * line)
+    assert group == (*A, WORTH, wanted.files, wanted.calls, 0)
+    assert forecast.seconds == wanted.seconds
+    assert (forecast.rest_people, forecast.rest_memberships) == (0, 0)
+
+
+def test_one_row_less_goes_over_rest(overlay: Overlay) -> None:
+    forecast = filled(overlay, *(mapped(number) for number in range(WORTH - 1)))
+    assert forecast == ((), 0.0, -(-(WORTH - 1) // 300), -(-(WORTH - 1) // 300))
+
+
+def test_membership_fields_make_a_file_pay_earlier_and_rest_dearer(overlay: Overlay) -> None:
+    least = rows_worth_a_job(member_fields=True)
+    records = [mapped(number, member_field=True) for number in range(least)]
+    assert filled(overlay, *records).rows == least
+    fewer = filled(Overlay(), *records[1:])
+    assert (fewer.rows, fewer.rest_memberships) == (0, 2 * -(-(least - 1) // 300))
+
+
+def test_with_bulk_every_row_that_can_goes_by_file(overlay: Overlay) -> None:
+    forecast = filled(overlay, mapped(1), mapped(2, B), mapped(3, B, marketo_id=7), always=True)
+    assert [group[:4] for group in forecast.groups] == [(*A, 1, 1), (*B, 1, 1)]
+    assert forecast.groups[1].rest_rows == 1
+    assert (forecast.rest_people, forecast.rest_memberships) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        mapped(1, marketo_id=7),
+        Mapped(Person(None, None, None, {}, {}), [Target(*A, None)], [], None),
+        mapped(1, name="x" * 1_000),
+    ],
+    ids=["Marketo id", "no email", "longer than a file"],
+)
+def test_what_only_rest_can_do_is_left_to_it(overlay: Overlay, record: Mapped) -> None:
+    assert filled(overlay, record, always=True, max_file_bytes=1_000) == ((), 0.0, 1, 1)
+
+
+def test_records_without_person_cost_nothing(overlay: Overlay) -> None:
+    assert filled(overlay, Mapped(None, [], [], "r-1"), always=True) == ((), 0.0, 0, 0)
+
+
+def test_files_are_cut_by_bytes_with_their_header(overlay: Overlay) -> None:
+    header, line = len("email,firstName\r\n"), len("p0000000@example.org,Ada\r\n")
+    ten = [mapped(number) for number in range(10)]
+    assert filled(overlay, *ten, always=True, max_file_bytes=header + 5 * line).files == 2
+    assert filled(Overlay(), *ten, always=True, max_file_bytes=header + 5 * line - 1).files == 3
+
+
+def test_the_last_file_of_a_group_has_to_pay_too(overlay: Overlay) -> None:
+    header, line = len("email,firstName\r\n"), len("p0000000@example.org,Ada\r\n")
+    records = [mapped(number) for number in range(WORTH + 10)]
+    (group,) = filled(overlay, *records, max_file_bytes=header + WORTH * line).groups
+    assert (group.rows, group.files, group.rest_rows) == (WORTH, 1, 10)
+
+
+def test_other_columns_are_another_file(overlay: Overlay) -> None:
+    with_title = mapped(2)
+    assert with_title.person is not None
+    with_title.person.fields["title"] = "Countess"
+    (group,) = filled(overlay, mapped(1), with_title, always=True).groups
+    assert (group.rows, group.files) == (2, 2)
+
+
+def test_a_persons_rows_go_one_after_the_other(overlay: Overlay) -> None:
+    once = [mapped(number) for number in range(WORTH)]
+    twice = filled(overlay, *once, *once)
+    assert (twice.rows, twice.files) == (2 * WORTH, 2)
+    assert twice.seconds == 2 * filled(Overlay(), *once).seconds
+    assert filled(Overlay(), *once[:700], *once[:700]).files == 0, "1,400 rows, and never more than 700 at a time"
+    both = filled(Overlay(), *(mapped(number, A, B) for number in range(WORTH)))
+    assert [group.rows for group in both.groups] == [WORTH, WORTH]
+    assert both.seconds == twice.seconds
+
+
+def test_two_jobs_run_side_by_side(overlay: Overlay) -> None:
+    one = filled(Overlay(), *(mapped(number) for number in range(WORTH))).seconds
+    groups = [A, B, (1006, "Attended")]
+    records = [mapped(position * WORTH + n, group) for position, group in enumerate(groups) for n in range(WORTH)]
+    assert filled(Overlay(), *records[: 2 * WORTH]).seconds == one
+    assert filled(overlay, *records).seconds == 2 * one
+
+
+def test_no_more_than_fits_on_disk_waits_for_files_to_fill(overlay: Overlay) -> None:
+    records = [mapped(number) for number in range(3 * WORTH)]
+    assert filled(overlay, *records, max_rows=WORTH).files == 3
+    small = [mapped(number, (1004, f"status {number % 3}")) for number in range(WORTH)]
+    forecast = filled(Overlay(), *small, max_rows=900, always=True)
+    assert forecast.rows == WORTH - 900
+    assert forecast.rest_people == 3
+
+
+def test_an_input_about_one_person_takes_no_memory(overlay: Overlay) -> None:
+    planned = PlannedFiles(overlay, always=True)
+    for _ in range(MOST_TURNS + 600):
+        planned.add(mapped(1))
+    assert len(planned._filling) == MOST_TURNS
+    forecast = planned.forecast()
+    assert (forecast.files, forecast.rest_people) == (MOST_TURNS, 2)
+
+
+def test_a_files_rows_are_not_kept(overlay: Overlay) -> None:
+    planned = PlannedFiles(overlay, always=False)
+    for number in range(5_000):
+        planned.add(mapped(number))
+    (file,) = planned._filling.values()
+    assert (file.rows, len(planned._filling), planned._sent) == (5_000, 1, [])
