@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +41,7 @@ class Intake:
 
     def start(self, deliver: Callable[[Lines | InputEnded], None]) -> None:
         """Begin reading; `deliver` is called from the reading thread."""
+        _widen(self._descriptor)
         threading.Thread(target=self._read, args=(deliver,), name="intake", daemon=True).start()
 
     def permit(self) -> None:
@@ -70,3 +73,12 @@ class Intake:
         if pieces:
             deliver(Lines([b"".join(pieces)], number))
         deliver(InputEnded(None))
+
+
+def _widen(descriptor: int) -> None:
+    """Let a pipe hold a whole chunk, not 64 KiB: whenever the reader wakes, the other threads have to stop for it."""
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415 - other systems may not have it
+
+        with contextlib.suppress(OSError):  # a file or a socket, or more than this user's pipes may hold
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
