@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-mobly test test-slow check format lock image qa release-check clean
+.PHONY: help setup demo demo-mobly test test-slow check format lock image qa release-check bench chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,20 @@ qa: $(STAMP) ## Airbyte's own tools: standard tests and quality checks (900 MB)
 
 release-check: $(STAMP) ## build wheel and image, and try both out
 	.ci/release-check
+
+BENCHMARKS := startup calls throughput pace marketorestpython bulk report
+BENCH_VENV := .venv-marketorestpython
+
+bench: $(STAMP) $(BENCH_VENV)/.installed ## every benchmark, one after the other (20 minutes; benchmarks/README.md)
+	@for name in $(BENCHMARKS); do $(BIN)/python benchmarks/bench_$$name.py || exit 1; done
+
+$(BENCH_VENV)/.installed:
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check marketorestpython==0.5.25
+	@touch $@
+
+chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200), from CHAOS_FIRST_SEED on (0)
+	$(BIN)/python -m pytest integration_tests/test_chaos.py
 
 clean: ## remove the virtual environment and what runs left behind
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

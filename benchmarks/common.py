@@ -18,11 +18,22 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Json = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"
 MODULE = [sys.executable, "-m", "destination_marketo_programs"]
+_WITHOUT_WINDOW = """
+from destination_marketo_programs.marketo import limits
+limits.WINDOW_SECONDS = limits.WINDOW_MARGIN_SECONDS = 0.0
+import sys
+from destination_marketo_programs.run import main
+main(["write", *sys.argv[1:]])
+"""
+ENDLESS = (sys.executable, "-c", _WITHOUT_WINDOW)
+"""`write` without its own 20-second window, for measures that are about something else."""
+DELIVERY_ENDPOINTS = ("leads.sync", "leads.query", "members.status", "members.data")
+"""Calls that deliver; the others are the checks before the first record, once per sync."""
 
 
 class Measured(NamedTuple):
@@ -44,7 +55,9 @@ class Measured(NamedTuple):
 def sandbox(*options: str) -> Iterator[str]:
     """A sandbox in a process of its own; gives its URL."""
     command = [sys.executable, "-m", "destination_marketo_programs.sandbox", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found
@@ -67,6 +80,17 @@ def summary(url: str) -> Json:
     with urllib.request.urlopen(url + "/_sandbox/summary", timeout=60) as answer:
         result: Json = json.load(answer)
         return result
+
+
+def calls(url: str) -> tuple[int, int]:
+    """Calls that delivered, and all of them (without those for a token)."""
+    made = {row["endpoint"]: sum(row["endings"].values()) for row in summary(url)["counters"]}
+    return sum(made.get(name, 0) for name in DELIVERY_ENDPOINTS), sum(made.values()) - made.get("identity.token", 0)
+
+
+def members(url: str) -> int:
+    """Memberships in all programs together."""
+    return sum(program["members"] for program in summary(url)["programs"])
 
 
 def config(url: str, **changes: Any) -> Json:
@@ -105,7 +129,16 @@ def state(number: int) -> bytes:
     return json.dumps({"type": "STATE", "state": body}).encode()
 
 
-def write(configuration: Json, messages: Path, command: Sequence[str] = (*MODULE, "write")) -> Measured:
+def messages(path: Path, records: Iterable[bytes], state_every: int = 1_000) -> None:
+    """A file of RECORD lines with a STATE after each thousand."""
+    with path.open("wb") as file:
+        for number, line in enumerate(records, 1):
+            file.write(line + b"\n")
+            if number % state_every == 0:
+                file.write(state(number) + b"\n")
+
+
+def write(configuration: Json, path: Path, command: Sequence[str] = (*MODULE, "write")) -> Measured:
     """Run the connector over a file of messages.
 
     Raises:
@@ -115,11 +148,11 @@ def write(configuration: Json, messages: Path, command: Sequence[str] = (*MODULE
         names = {"config": configuration, "catalog": {"streams": [{"stream": {"name": "leads"}}]}}
         arguments = []
         for name, content in names.items():
-            path = Path(folder) / f"{name}.json"
-            path.write_text(json.dumps(content))
-            arguments += [f"--{name}", str(path)]
+            file = Path(folder) / f"{name}.json"
+            file.write_text(json.dumps(content))
+            arguments += [f"--{name}", str(file)]
         # `cat` makes it a pipe, as it is under the platform.
-        with subprocess.Popen(["cat", str(messages)], stdout=subprocess.PIPE) as source:
+        with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as source:
             started = time.perf_counter()
             process = subprocess.Popen([*command, *arguments], stdin=source.stdout, stdout=subprocess.PIPE)
             assert process.stdout is not None
@@ -132,7 +165,7 @@ def write(configuration: Json, messages: Path, command: Sequence[str] = (*MODULE
 
 
 def show(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table, and keep its figures as JSON."""
+    """Print a table, and keep its figures as JSON in `results/{name}.json`."""
     table = Table(*columns, title=title)
     for row in rows:
         table.add_row(*(f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row))
