@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import scenario
+import test_chaos
 import test_kill
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from destination_marketo_programs.sandbox import SandboxServer
-from destination_marketo_programs.sandbox.faults import Chaos, Fault, RowFault
+from destination_marketo_programs.sandbox.faults import Fault, RowFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -452,37 +453,7 @@ def test_bulk_with_settings_that_rule_it_out_says_which(sandbox: SandboxServer, 
 
 
 def disturbed_run(folder: Path, seed: int, method: str) -> Counter[str]:
-    with SandboxServer() as sandbox:
-        sandbox.configure(**QUICK_JOBS)
-        known = scenario.prepare(sandbox)
-        made = scenario.records(seed, known)
-        early: list[int] = []
-        settled_before: dict[int, set[tuple[int, str]]] = {}
-        for end in range(1, len(made) + 1):
-            if end % scenario.STATE_EVERY == 0 or end == len(made):
-                members = scenario.expected_members(made[:end])
-                settled_before[end] = {(p, email) for p, emails in members.items() for email in emails}
-
-        def watch(line: bytes) -> None:
-            message = json.loads(line)
-            if message["type"] == "STATE":
-                number = message["state"]["id"]
-                there = {(p, email) for p in (1004, 1234, 1001) for email in sandbox.state.members_by_email(p)}
-                if not settled_before[number] <= there:
-                    early.append(number)
-
-        config = scenario.config(sandbox, folder, delivery=delivery(method=method))
-        run = InProcess(config, on_line=watch, policy=QUICK, import_pace=EAGER)
-        sandbox.faults.set_chaos(Chaos(seed=seed, rate=0.3, in_a_row=6))
-        result = run.run(scenario.lines(made))
-        sandbox.faults.set_chaos(None)
-        assert early == []
-        scenario.assert_final_state(sandbox, made)
-        outcomes = scenario.stored_outcomes(folder)
-        scenario.assert_outcomes(outcomes, made, once=True)
-        rejected = len({key for key, _ in scenario.expected_rejections(made)})
-        assert result.stats == (len(made) - rejected, rejected)
-        return Counter(outcome["outcome"] for outcome in outcomes)
+    return test_chaos.disturbed_run(folder, seed, QUICK_JOBS, delivery(method=method), policy=QUICK, import_pace=EAGER)
 
 
 @pytest.mark.usefixtures("few_are_enough")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from collections import Counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import scenario
@@ -17,6 +19,7 @@ from destination_marketo_programs.sandbox import SandboxServer
 from destination_marketo_programs.sandbox.faults import Chaos
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FIRST_SEED = int(os.environ.get("CHAOS_FIRST_SEED", "0"))
@@ -24,9 +27,16 @@ SEEDS = int(os.environ.get("CHAOS_SEEDS", "200"))
 SEEDS_PER_TEST = 10
 
 
-def disturbed_run(folder: Path, seed: int) -> None:
+def disturbed_run(
+    folder: Path,
+    seed: int,
+    sandbox_settings: Mapping[str, object] = MappingProxyType({"limits": False}),
+    delivery: Mapping[str, object] = MappingProxyType({}),
+    **in_process: Any,
+) -> Counter[str]:
+    """One load under the faults of one seed; returns how many outcomes of each kind were stored."""
     with SandboxServer() as sandbox:
-        sandbox.configure(limits=False)
+        sandbox.configure(**sandbox_settings)
         known = scenario.prepare(sandbox)
         made = scenario.records(seed, known)
         early: list[int] = []
@@ -44,15 +54,17 @@ def disturbed_run(folder: Path, seed: int) -> None:
                 if not settled_before[number] <= there:
                     early.append(number)
 
-        run = InProcess(scenario.config(sandbox, folder), on_line=watch)
+        run = InProcess(scenario.config(sandbox, folder, delivery=delivery), on_line=watch, **in_process)
         sandbox.faults.set_chaos(Chaos(seed=seed, rate=0.3, in_a_row=6))
         result = run.run(scenario.lines(made))
         sandbox.faults.set_chaos(None)
         assert early == []
         scenario.assert_final_state(sandbox, made)
-        scenario.assert_outcomes(scenario.stored_outcomes(folder), made, once=True)
+        outcomes = scenario.stored_outcomes(folder)
+        scenario.assert_outcomes(outcomes, made, once=True)
         rejected = len({key for key, _ in scenario.expected_rejections(made)})
         assert result.stats == (len(made) - rejected, rejected)
+        return Counter(outcome["outcome"] for outcome in outcomes)
 
 
 @pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, SEEDS_PER_TEST))
