@@ -81,4 +81,5 @@ def _widen(descriptor: int) -> None:
         import fcntl  # noqa: PLC0415 - other systems may not have it
 
         with contextlib.suppress(OSError):  # a file or a socket, or more than this user's pipes may hold
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
+            if fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) < CHUNK_BYTES:
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
@@ -12,7 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination_marketo_programs.delivery import intake
-from destination_marketo_programs.delivery.intake import CHUNKS_AHEAD, InputEnded, Intake, Lines
+from destination_marketo_programs.delivery.intake import CHUNK_BYTES, CHUNKS_AHEAD, InputEnded, Intake, Lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SECONDS = 10.0
 
@@ -88,6 +93,30 @@ def test_input_is_not_read_further_than_permitted() -> None:
         source.permit()
         assert events.get(timeout=SECONDS) == InputEnded(None)
     os.close(read_end)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a pipe's size be set")
+@pytest.mark.parametrize(("before", "after"), [(1 << 16, CHUNK_BYTES), (1 << 20, 1 << 20)])
+def test_a_pipe_is_widened_to_a_chunk_and_never_narrowed(before: int, after: int) -> None:
+    import fcntl  # noqa: PLC0415 - as above
+
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, before)
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    Intake(read_end).start(events.put)
+    assert fcntl.fcntl(write_end, fcntl.F_GETPIPE_SZ) == after
+    os.close(write_end)
+    assert events.get(timeout=SECONDS) == InputEnded(None)
+    os.close(read_end)
+
+
+def test_a_file_is_read_as_a_pipe_is(tmp_path: Path) -> None:
+    (tmp_path / "messages.jsonl").write_bytes(b"one\ntwo\n")
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    with (tmp_path / "messages.jsonl").open("rb") as file:
+        Intake(file.fileno()).start(events.put)
+        assert events.get(timeout=SECONDS) == Lines([b"one", b"two"], 1)
+        assert events.get(timeout=SECONDS) == InputEnded(None)
 
 
 def test_input_that_cannot_be_read_is_told_as_such() -> None:
