@@ -429,6 +429,16 @@ def test_killed_in_the_middle_of_a_job_and_sent_again(
     assert kinds_of(folder) == {"imported": 50}
 
 
+def test_many_rows_of_one_person_are_no_job_each(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """A file takes a person once; with one file for each further row, such an input would take hours and calls."""
+    lines = [record({"id": number, "email": "one@example.org"}) for number in range(40)]
+    run_of(sandbox, tmp_path, [*lines, *people(5), state(1)])
+    assert len(sandbox.state.jobs()) == 1
+    assert kinds_of(tmp_path)["imported"] == 6
+    assert sum(kinds_of(tmp_path).values()) == 45
+    assert sandbox.state.lead_count() == 6
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(100, 112))

@@ -117,7 +117,8 @@ class PlannedFiles:
 
     Args:
         overlay: knows on disk how many rows of a person there were.
-        always: `delivery.method` is `bulk`: what is left at the end goes by file, however few rows.
+        always: `delivery.method` is `bulk`: what is left at the end goes by file, however few rows, but for rows that
+            wait behind another row of their person.
         max_rows: rows that may wait; beyond it the largest files close.
         max_file_bytes: a file's limit, header included.
     """
@@ -162,7 +163,7 @@ class PlannedFiles:
         """What has been counted so far, if the input ended here."""
         rest, sent = self._rest.copy(), list(self._sent)
         for (_, turn), file in self._filling.items():
-            if self._always or file.worth_a_job:
+            if (self._always and turn == 0) or file.worth_a_job:
                 sent.append(_sent(file, turn))
             else:
                 rest.add_file(file)

@@ -70,7 +70,8 @@ class Waiting:
     Args:
         map_record: the mapping, to read a person again.
         max_age_seconds: a record waits no longer for its file to fill.
-        always: whether what is left at the end of the input goes out as files, however few rows they have.
+        always: whether what is left at the end of the input goes out as files, however few rows they have; not so
+            the rows that still wait behind another row of their person.
         max_rows, max_bytes: what may wait on disk.
         clock: monotonic seconds.
 
@@ -98,7 +99,7 @@ class Waiting:
         self.for_rest = 0
         self.accepts = True
         self._max_age_seconds = max_age_seconds
-        self._always = always
+        self._leftovers_go_by_file = always
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._max_file_bytes = max_file_bytes
@@ -206,8 +207,11 @@ class Waiting:
         few: list[File] = []
         worth: list[File] = []
         for file in self._filling.values():
-            goes_by_file = self.accepts and (file.worth_a_job or (self._always and input_ended))
+            goes_by_file = self.accepts and (file.worth_a_job or (input_ended and self._leftovers_go_by_file))
             (worth if goes_by_file else few).append(file)
+        if input_ended:
+            # What had to wait behind another row of its person would make a job for each of that person's rows.
+            self._leftovers_go_by_file = False
         for file in sorted(worth, key=lambda file: -file.rows if full else file.born):
             if everything_due or (free_slots > 0 and (full or file.born <= born_before)):
                 self.ready.append(self._filling.pop(file.group_number))
