@@ -114,10 +114,11 @@ def test_the_window_is_used_up_when_there_is_work(
 def test_a_full_window_frees_one_place_at_a_time() -> None:
     pace = Pace(3, 10)
     assert [pace.take(at) for at in (0.0, 5.0, 6.0)] == [0.0, 0.0, 0.0]
-    assert pace.take(7.0) == pytest.approx(13.05)
-    assert pace.take(20.0) == pytest.approx(0.05)
-    assert pace.take(20.06) == 0.0
-    assert pace.take(20.07) == pytest.approx(4.98)
+    assert pace.take(7.0) == pytest.approx(13.0 + WINDOW_MARGIN_SECONDS)
+    assert pace.take(20.0) == pytest.approx(WINDOW_MARGIN_SECONDS)
+    free = 20.01 + WINDOW_MARGIN_SECONDS
+    assert pace.take(free) == 0.0
+    assert pace.take(free + 0.01) == pytest.approx(4.98)
 
 
 def test_606_lowers_the_pace_once_for_calls_that_were_under_way_together() -> None:
