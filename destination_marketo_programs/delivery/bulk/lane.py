@@ -58,7 +58,8 @@ class LaneOptions(NamedTuple):
     """How the lane goes about it.
 
     Attributes:
-        always: `delivery.method` is `bulk`: what is left at the end of the input goes by file, however few rows.
+        always: `delivery.method` is `bulk`: what is left at the end of the input goes by file, however few rows,
+            but for rows that still wait behind another row of their person.
         max_age_seconds: a record waits no longer for its file to fill.
         max_rows, max_bytes: what may wait on disk; beyond it standard input is not read.
     """
