@@ -39,6 +39,18 @@ class Field(msgspec.Struct, frozen=True):
     searchable: bool = False
     company: bool = False
 
+    def described(self) -> dict[str, object]:
+        """The field as the newer Describe endpoints of leads and of program members show it."""
+        length = {} if self.length is None else {"length": self.length}
+        return {
+            "name": self.name,
+            "displayName": self.display_name,
+            "dataType": self.data_type,
+            **length,
+            "updateable": self.updateable,
+            "crmManaged": False,
+        }
+
 
 class FieldTable:
     """The fields of one kind of object, with checks made for rows of many fields."""

@@ -46,14 +46,7 @@ def describe(instance: Instance, _request: Request) -> Answer:
 def describe2(instance: Instance, _request: Request) -> Answer:
     """Describe Lead 2: the valid filter types, and the fields."""
     table = instance.store.lead_fields
-    fields = []
-    for field in table:
-        row: Json = {"name": field.name, "displayName": field.display_name, "dataType": field.data_type}
-        if field.length is not None:
-            row["length"] = field.length
-        row["updateable"] = field.updateable
-        row["crmManaged"] = False
-        fields.append(row)
+    fields = [field.described() for field in table]
     searchable = [[name] for name in table.searchable_names()]
     return Answer([{"name": "API Lead", "searchableFields": searchable, "fields": fields}])
 

@@ -26,14 +26,7 @@ _LONGEST_RANGE = timedelta(days=7)
 def describe(instance: Instance, _request: Request) -> Answer:
     """Describe Program Member."""
     table = instance.store.member_fields
-    fields = []
-    for field in table:
-        row: Json = {"name": field.name, "displayName": field.display_name, "dataType": field.data_type}
-        if field.length is not None:
-            row["length"] = field.length
-        row["updateable"] = field.updateable
-        row["crmManaged"] = False
-        fields.append(row)
+    fields = [field.described() for field in table]
     at = lead_database_time(instance.store.started_at)
     return Answer(
         [
