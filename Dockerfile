@@ -27,10 +27,14 @@ RUN python3 -m venv /build/venv \
     && /build/venv/bin/python -m pip install --require-hashes -r /build/backend.txt
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY destination_marketo_programs /build/source/destination_marketo_programs
+COPY marketo_sandbox /build/source/marketo_sandbox
+COPY demo /build/source/demo
 # --root collects what belongs over /opt/connector, so that a new version of the connector is one small layer.
 RUN /build/venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /build/wheel /build/source \
     && python3 -m pip --python /opt/connector/bin/python install --no-deps --no-index --root /build/root \
-        /build/wheel/*.whl
+        /build/wheel/*.whl \
+    # The sandbox and the demo are for machines where people try things out; the image delivers.
+    && find /build/root -type d \( -name marketo_sandbox -o -name marketo_programs_demo \) -prune -exec rm -rf {} +
 
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /opt/connector /opt/connector

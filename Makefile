@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-mobly test test-slow check format lock image qa release-check bench chaos clean
+.PHONY: help setup demo demo-mobly test test-slow check format docs lock image qa release-check bench chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,7 +21,7 @@ demo: $(STAMP) ## sandbox + sample Mobly leads + check + write + report
 	$(BIN)/destination-marketo-programs demo
 
 demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in one go
-	$(BIN)/python -m destination_marketo_programs.demo.mobly_chain
+	$(BIN)/python examples/mobly/mobly_chain.py
 
 test: $(STAMP) ## every test that needs nothing but Python
 	$(BIN)/python -m pytest -n auto -m "not slow"
@@ -37,6 +37,9 @@ check: $(STAMP) ## lint, format and types
 format: $(STAMP) ## let the formatter and the safe fixes run
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## renew the generated tables of the documentation
+	$(BIN)/python tools/docs.py
 
 lock: $(STAMP) ## renew the pins from pyproject.toml
 	.ci/lock

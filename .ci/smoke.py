@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from destination_marketo_programs.sandbox import SandboxServer
+from marketo_sandbox import SandboxServer
 
 SECONDS = 120
 EMAILS = ("ada@example.com", "grace@example.com", "no address")

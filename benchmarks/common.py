@@ -54,7 +54,7 @@ class Measured(NamedTuple):
 @contextlib.contextmanager
 def sandbox(*options: str) -> Iterator[str]:
     """A sandbox in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "destination_marketo_programs.sandbox", *options]
+    command = [sys.executable, "-m", "marketo_sandbox", *options]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     ) as process:

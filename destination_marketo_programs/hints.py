@@ -1,20 +1,15 @@
 """Outcome categories and Marketo codes in plain language: one table for stored outcomes, report and docs.
 
 The reader is someone in marketing operations. Codes and their meaning: Adobe, "Error codes" of the Marketo
-REST API. `python -m destination_marketo_programs.hints FILE…` renews the tables inside Markdown files.
+REST API.
 """
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from destination_marketo_programs.outcomes import Category, Result
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class Hint(NamedTuple):
@@ -426,40 +421,4 @@ def hint_rows() -> list[HintRow]:
     ]
 
 
-def markdown_table(kind: str) -> str:
-    """The rows of one kind as a Markdown table, ending in a newline."""
-    heading = {"outcome": "Outcome", "category": "Category", "code": "Code"}[kind]
-    lines = [f"| {heading} | What it means | What to do |", "|---|---|---|"]
-    lines += [
-        f"| `{row.key}` | **{row.hint.title}.** {row.hint.explanation} | {row.hint.fix} |".replace(">", "&gt;")
-        for row in hint_rows()
-        if row.kind == kind
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def with_tables(markdown: str) -> str:
-    """The Markdown text with each region `<!-- hints:KIND -->` … `<!-- /hints:KIND -->` filled afresh."""
-    for kind in ("outcome", "category", "code"):
-        begin, end = f"<!-- hints:{kind} -->\n", f"<!-- /hints:{kind} -->"
-        before, found, rest = markdown.partition(begin)
-        if found:
-            _, found_end, after = rest.partition(end)
-            if not found_end:
-                raise ValueError(f"{begin.strip()} is not closed")
-            markdown = f"{before}{begin}{markdown_table(kind)}{end}{after}"
-    return markdown
-
-
 _BY_CATEGORY_NAME: dict[str, Hint] = {str(key): hint for key, hint in CATEGORIES.items()}
-
-
-def _main(paths: Sequence[str]) -> int:
-    for name in paths:
-        path = Path(name)
-        path.write_text(with_tables(path.read_text("utf-8")), "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

@@ -11,8 +11,8 @@ PROTOCOL_COMMANDS = ("spec", "check", "write")
 COMMANDS = {
     "plan": ("destination_marketo_programs.plan.cli", "say what a write would do, without writing"),
     "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
-    "sandbox": ("destination_marketo_programs.sandbox.cli", "run a local stand-in for Marketo"),
-    "demo": ("destination_marketo_programs.demo.cli", "sandbox, sample leads, check, write and report in one go"),
+    "sandbox": ("marketo_sandbox.cli", "run a local stand-in for Marketo"),
+    "demo": ("marketo_programs_demo.cli", "sandbox, sample leads, check, write and report in one go"),
 }
 MISSING_EXTRA = (
     'The command needs the extra "sandbox": pip install "airbyte-destination-marketo-programs[sandbox]" '

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import Connector
 
-from destination_marketo_programs.sandbox import SandboxServer
+from marketo_sandbox import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

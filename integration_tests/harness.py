@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox.server import SandboxServer
+    from marketo_sandbox.server import SandboxServer
 
 Json = dict[str, Any]
 EXECUTABLE = [sys.executable, "-m", "destination_marketo_programs"]

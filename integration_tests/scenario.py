@@ -12,7 +12,7 @@ from harness import Json, config_for, record, state
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox.server import SandboxServer
+    from marketo_sandbox.server import SandboxServer
 
 STATE_EVERY = 12
 EVENTS = {"expo": [1004], "roadshow": [1234, 1001]}

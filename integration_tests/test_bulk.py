@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.errors import QuotaReachedError
-from destination_marketo_programs.sandbox import SandboxServer
-from destination_marketo_programs.sandbox.faults import Fault, RowFault
+from marketo_sandbox import SandboxServer
+from marketo_sandbox.faults import Fault, RowFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ import pytest
 import scenario
 from harness import InProcess
 
-from destination_marketo_programs.sandbox import SandboxServer
-from destination_marketo_programs.sandbox.faults import Chaos
+from marketo_sandbox import SandboxServer
+from marketo_sandbox.faults import Chaos
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

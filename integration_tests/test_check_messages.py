@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness import config_for, record, state
 
-from destination_marketo_programs.sandbox import Fault, Permission, Service
+from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness import Connector, Run
     from syrupy.assertion import SnapshotAssertion
 
-    from destination_marketo_programs.sandbox.server import SandboxServer
+    from marketo_sandbox.server import SandboxServer
 
 SECRET = "hJ8kq2Zw-not-for-any-log"
 USER = "connector-api@example.com"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness import Connector, InProcess, Json, Run, catalog_of, config_for, record, state
 
-from destination_marketo_programs.sandbox.faults import Fault, RowFault
+from marketo_sandbox.faults import Fault, RowFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 MEMBERS = [
     "stream", "record_key", "event", "program_id", "program_status", "outcome", "lead_id", "lead_action", "category",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harness import Connector, InProcess, Json, Run, catalog_of, config_for, state
 
-from destination_marketo_programs.sandbox.faults import Fault
+from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 
 def lead(number: int, stream: str = "leads", namespace: str | None = None, **more: Any) -> bytes:

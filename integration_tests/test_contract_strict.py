@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from strict_marketo import Call
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 FIRST_NAME = {"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"}
 CODE = {"record_field": "code", "marketo_object": "program_member", "marketo_field": "registrationCode"}

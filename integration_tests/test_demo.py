@@ -11,8 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from destination_marketo_programs.demo import leads, scenario
+from marketo_programs_demo import leads, scenario
 
 if TYPE_CHECKING:
     from pathlib import Path

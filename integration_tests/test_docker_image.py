@@ -28,7 +28,7 @@ from destination_marketo_programs.config import connector_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.timeout(1_200)]
 

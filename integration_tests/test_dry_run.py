@@ -16,7 +16,7 @@ from destination_marketo_programs.sync import connect
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 LINKS = [
     {"event": "expo", "program_id": "1004", "program_status": "Registered"},

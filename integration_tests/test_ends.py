@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import Connector, Run, catalog_of, config_for, record, state
 
-from destination_marketo_programs.sandbox.faults import Fault, RowFault
+from marketo_sandbox.faults import Fault, RowFault
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 
 def people(count: int, start: int = 0) -> list[bytes]:

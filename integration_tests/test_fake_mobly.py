@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import yaml
+from fake_mobly import API_KEY, FakeMobly, Organisation
 from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
-
-from destination_marketo_programs.demo.fake_mobly import API_KEY, FakeMobly, Organisation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ import scenario
 from harness import Connector, Json, Run, catalog_of, environment
 
 from destination_marketo_programs.report import summary_of
-from destination_marketo_programs.sandbox import SandboxServer
-from destination_marketo_programs.sandbox.faults import Chaos
+from marketo_sandbox import SandboxServer
+from marketo_sandbox.faults import Chaos
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "50"))
 RUNNER = [sys.executable, str(Path(__file__).with_name("runner.py"))]

@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_mobly import FakeMobly, Organisation
+from marketo_programs_demo import leads, scenario
+from mobly_chain import Chain, Synced
 from mobly_source import MANIFEST, REPOSITORY
 
-from destination_marketo_programs.demo import leads, scenario
-from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
-from destination_marketo_programs.demo.mobly_chain import Chain, Synced
-from destination_marketo_programs.sandbox.server import SandboxServer
+from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_a_lead_goes_from_badge_scan_to_program_status(
 def test_the_documented_command_ends_with_members_in_every_linked_program(tmp_path: Path) -> None:
     finished = subprocess.run(
         [
-            sys.executable, "-m", "destination_marketo_programs.demo.mobly_chain",
+            sys.executable, str(REPOSITORY / "examples" / "mobly" / "mobly_chain.py"),
             "--leads", "80", "--output", str(tmp_path),
         ],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,
@@ -96,7 +96,7 @@ def test_a_source_that_cannot_read_is_told_with_its_reason(tmp_path: Path) -> No
     missing = tmp_path / "none.yaml"
     finished = subprocess.run(
         [
-            sys.executable, "-m", "destination_marketo_programs.demo.mobly_chain",
+            sys.executable, str(REPOSITORY / "examples" / "mobly" / "mobly_chain.py"),
             "--manifest", str(missing), "--output", str(tmp_path),
         ],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
+from fake_mobly import FakeMobly, Organisation
+from marketo_programs_demo import leads
 from mobly_source import MANIFEST, MoblySource, records
-
-from destination_marketo_programs.demo import leads
-from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from harness import InProcess, config_for, record, state
 
 from destination_marketo_programs.delivery import pipeline
 from destination_marketo_programs.delivery.intake import Intake
-from destination_marketo_programs.sandbox.faults import Fault
+from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 
 def people(count: int) -> list[bytes]:

@@ -13,16 +13,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, environment, record, state
+from marketo_programs_demo.leads import STREAM, generate
 
 from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.demo.leads import STREAM, generate
 from destination_marketo_programs.plan.listings import JsonListing
 from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.preflight import run_preflight
-from destination_marketo_programs.sandbox import SandboxServer, Service
-from destination_marketo_programs.sandbox import Settings as SandboxSettings
 from destination_marketo_programs.storage.store import NoStore
 from destination_marketo_programs.sync import connect, read_catalog
+from marketo_sandbox import SandboxServer, Service
+from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -17,11 +17,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_mobly import FakeMobly, Organisation
+from marketo_programs_demo import leads
 from mobly_source import REPOSITORY
 
-from destination_marketo_programs.demo import leads
-from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
-from destination_marketo_programs.sandbox.server import SandboxServer
+from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
 LINKS = [
     {"event": "expo", "program_id": "1004", "program_status": "Registered"},
@@ -126,7 +126,7 @@ def test_ten_thousand_records_of_three_streams(sandbox: SandboxServer, connector
 
 def test_nothing_is_echoed_before_it_is_settled(sandbox: SandboxServer, connector: Connector) -> None:
     """With Marketo stalling, a STATE waits, however long; released, it comes at once and not only at the end."""
-    from destination_marketo_programs.sandbox.faults import Fault  # noqa: PLC0415 - only here
+    from marketo_sandbox.faults import Fault  # noqa: PLC0415 - only here
 
     sandbox.faults.add(Fault(name="stall", endpoint="members.status", hold_at="before"))
     config = config_for(sandbox, delivery={"max_batch_age_seconds": 1})

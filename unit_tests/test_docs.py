@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from destination_marketo_programs.config import load_settings, reference_rows
-from destination_marketo_programs.config.reference import markdown_reference, with_reference
-from destination_marketo_programs.hints import with_tables
+from docs import generated_files, markdown_reference, renewed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "marketo-programs.md"
@@ -18,10 +17,14 @@ GUIDES = sorted((DOCS / "guides").glob("*.md"))
 WRITTEN = [PAGE, *GUIDES]
 
 
-def test_reference_is_generated_from_the_spec() -> None:
-    assert with_reference(PAGE.read_text()) == PAGE.read_text(), (
-        f"renew with: python -m destination_marketo_programs.config.reference {PAGE.relative_to(DOCS.parent)}"
-    )
+@pytest.mark.parametrize("page", generated_files(), ids=lambda page: page.name)
+def test_generated_regions_are_fresh(page: Path) -> None:
+    assert renewed(page.read_text()) == page.read_text(), "renew with: make docs"
+
+
+def test_reference_and_hints_are_shown_somewhere() -> None:
+    text = "".join(page.read_text() for page in generated_files())
+    assert all(f"<!-- {name} -->" in text for name in ("reference", "hints:category", "hints:code", "hints:outcome"))
 
 
 def test_reference_names_every_setting() -> None:
@@ -32,17 +35,9 @@ def test_reference_names_every_setting() -> None:
         assert not block or f"`{block}`" in text
 
 
-def test_a_page_without_marks_is_no_reference() -> None:
-    with pytest.raises(ValueError, match="no region"):
-        with_reference("# Nothing here\n")
-
-
-def test_troubleshooting_is_generated_from_the_hints() -> None:
-    text = PAGE.read_text()
-    assert "<!-- hints:category -->" in text
-    assert with_tables(text) == text, (
-        "renew with: python -m destination_marketo_programs.hints docs/marketo-programs.md"
-    )
+def test_a_region_that_is_not_closed_is_refused() -> None:
+    with pytest.raises(ValueError, match="not closed"):
+        renewed("<!-- hints:code -->\n| …")
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)

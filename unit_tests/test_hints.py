@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,10 @@ from destination_marketo_programs.hints import (
     explain,
     hint_rows,
     hint_text,
-    with_tables,
 )
 from destination_marketo_programs.marketo.errors import RECORD_CATEGORIES, RESPONSE_CODES
 from destination_marketo_programs.outcomes import Category, Result
 
-DOCS = Path(__file__).parent.parent / "docs" / "outcomes.md"
 LONGEST_HINT = 300
 
 
@@ -84,16 +81,3 @@ def test_hint_text_holds_finding_and_remedy() -> None:
     text = hint_text("DUPLICATE_LEADS", "1007")
     assert text.startswith("Several people in Marketo share this email or key. Merge")
     assert "lead_sync.duplicate_leads" in text
-
-
-def test_documentation_equals_the_table() -> None:
-    markdown = DOCS.read_text("utf-8")
-    assert markdown.count("<!-- hints:") == 3
-    assert with_tables(markdown) == markdown, (
-        "renew with: python -m destination_marketo_programs.hints docs/outcomes.md"
-    )
-
-
-def test_an_open_region_is_refused() -> None:
-    with pytest.raises(ValueError, match="not closed"):
-        with_tables("<!-- hints:code -->\n| …")

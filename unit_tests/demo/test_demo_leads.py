@@ -6,8 +6,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-
-from destination_marketo_programs.demo import leads
+from marketo_programs_demo import leads
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from destination_marketo_programs.demo.fake_mobly import TokenBucket
+from fake_mobly import TokenBucket
 
 
 class _Clock:

@@ -9,8 +9,8 @@ from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
 from destination_marketo_programs.preflight import Preflight, run_preflight
-from destination_marketo_programs.sandbox import SandboxServer, Settings
 from destination_marketo_programs.storage.store import NoStore
+from marketo_sandbox import SandboxServer, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

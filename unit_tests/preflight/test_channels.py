@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.sandbox.faults import Fault
+from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.sandbox import SandboxServer
+    from marketo_sandbox import SandboxServer
 
     from .conftest import Checks
 

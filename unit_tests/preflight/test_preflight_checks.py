@@ -21,9 +21,9 @@ from destination_marketo_programs.preflight import Preflight, run_preflight
 from destination_marketo_programs.preflight.programs import program_notes
 from destination_marketo_programs.preflight.statuses import judge
 from destination_marketo_programs.preflight.wording import folded, joined, listed, nearest, quoted
-from destination_marketo_programs.sandbox import Fault, Permission, Service
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.store import NoStore
+from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
     import requests_mock

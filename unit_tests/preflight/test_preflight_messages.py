@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from destination_marketo_programs.sandbox import (
+from destination_marketo_programs.storage import StorageError
+from destination_marketo_programs.storage.store import NoStore
+from marketo_sandbox import (
     Channel,
     Fault,
     Field,
@@ -19,8 +21,6 @@ from destination_marketo_programs.sandbox import (
     Service,
     Status,
 )
-from destination_marketo_programs.storage import StorageError
-from destination_marketo_programs.storage.store import NoStore
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from destination_marketo_programs.sandbox import SandboxServer, Settings
+from marketo_sandbox import SandboxServer, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

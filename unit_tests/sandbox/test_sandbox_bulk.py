@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from destination_marketo_programs.sandbox import Fault, RowFault
+from marketo_sandbox import Fault, RowFault
 
 if TYPE_CHECKING:
     from unit_tests.sandbox.conftest import Marketo

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import requests
 
-import destination_marketo_programs.sandbox as package
-from destination_marketo_programs.sandbox import Settings
-from destination_marketo_programs.sandbox.cli import add_arguments, main, settings_of
+import marketo_sandbox as package
+from marketo_sandbox import Settings
+from marketo_sandbox.cli import add_arguments, main, settings_of
 
-COMMAND = [sys.executable, "-m", "destination_marketo_programs.sandbox"]
+COMMAND = [sys.executable, "-m", "marketo_sandbox"]
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -67,7 +67,7 @@ def test_a_port_that_cannot_be_used_ends_with_1(capsys: pytest.CaptureFixture[st
 
 
 def test_the_package_itself_needs_no_aiohttp() -> None:
-    code = "import sys, destination_marketo_programs.sandbox.cli; sys.exit('aiohttp' in sys.modules)"
+    code = "import sys, marketo_sandbox.cli; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

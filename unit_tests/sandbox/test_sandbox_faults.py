@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import requests
 
-from destination_marketo_programs.sandbox import CHAOS_KINDS, Chaos, Fault, RowFault, SandboxServer
-from destination_marketo_programs.sandbox.faults import ChaosKind
+from marketo_sandbox import CHAOS_KINDS, Chaos, Fault, RowFault, SandboxServer
+from marketo_sandbox.faults import ChaosKind
 
 if TYPE_CHECKING:
     from unit_tests.sandbox.conftest import Marketo

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from destination_marketo_programs.sandbox import Fault, Permission, SandboxServer, Service
+from marketo_sandbox import Fault, Permission, SandboxServer, Service
 
 if TYPE_CHECKING:
     from unit_tests.sandbox.conftest import Marketo

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from destination_marketo_programs.sandbox import Fault, Permission, Service
+from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
     from unit_tests.sandbox.conftest import Marketo

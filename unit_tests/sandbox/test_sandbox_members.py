@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from destination_marketo_programs.sandbox import Status
+from marketo_sandbox import Status
 
 if TYPE_CHECKING:
     from unit_tests.sandbox.conftest import Marketo

@@ -1,4 +1,4 @@
-"""`python -m destination_marketo_programs.sandbox`."""
+"""`python -m marketo_sandbox`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .cli import add_arguments, main
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        prog="python -m destination_marketo_programs.sandbox",
+        prog="python -m marketo_sandbox",
         description="A local, stateful stand-in for Marketo, for trying and testing.",
     )
     add_arguments(parser)

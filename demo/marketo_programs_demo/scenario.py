@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.demo import leads
+from marketo_programs_demo import leads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """A stateful stand-in for Marketo over real HTTP, for trying and testing. Knows nothing of the connector.
 
-`SandboxServer` runs it in a thread; `python -m destination_marketo_programs.sandbox` in a process of its own.
+`SandboxServer` runs it in a thread; `python -m marketo_sandbox` in a process of its own.
 Needs the extra `sandbox` (aiohttp), which importing this package alone does not.
 
 It does what Adobe documents. Where Adobe says nothing it does this; a client must not depend on it:

@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from destination_marketo_programs.demo import scenario
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.sandbox.server import SandboxServer
 from destination_marketo_programs.storage.reader import find_files, iter_outcomes
+from marketo_programs_demo import scenario
+from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     import argparse

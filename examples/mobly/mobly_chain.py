@@ -13,18 +13,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rich.console import Console
-
-from destination_marketo_programs.demo import leads, scenario
-from destination_marketo_programs.demo.cli import (
+from fake_mobly import FakeMobly, Organisation
+from marketo_programs_demo import leads, scenario
+from marketo_programs_demo.cli import (
     DemoError,
     leftovers_table,
     members_table,
     messages_of,
 )
-from destination_marketo_programs.demo.fake_mobly import FakeMobly, Organisation
-from destination_marketo_programs.sandbox.server import SandboxServer
+from rich.console import Console
+
 from destination_marketo_programs.storage.reader import find_files, iter_outcomes
+from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

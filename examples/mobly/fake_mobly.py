@@ -18,8 +18,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from aiohttp import web
-
-from destination_marketo_programs.demo import leads as sample
+from marketo_programs_demo import leads as sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -342,7 +341,7 @@ def _whole_number(text: str, name: str) -> int:
 
 
 def main() -> None:
-    """Serve the sample leads until interrupted: `python -m destination_marketo_programs.demo.fake_mobly`."""
+    """Serve the sample leads until interrupted: `python examples/mobly/fake_mobly.py`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=8091)
     parser.add_argument("--leads", type=int, default=500, help="captures at the three sample events")
