@@ -46,7 +46,7 @@ def settings(url: str, folder: Path, method: str) -> Json:
             {"event": f"event{number}", "program_id": program_id, "program_status": status}
             for number, (program_id, status) in enumerate(GROUPS)
         ],
-        outcome_storage={"storage_type": "Local", "path": str(folder)},
+        object_storage_config={"storage_type": "Local", "path": str(folder)},
         delivery={"method": method, "calls_per_20_seconds": CALLS_PER_20_SECONDS, "concurrent_calls": 5},
     )
 

@@ -93,6 +93,16 @@ CATEGORIES: dict[Category, Hint] = {
         "furthest along was sent; it includes this one.",
         "Nothing to do.",
     ),
+    Category.EXCLUDED: Hint(
+        "Excluded email domain",
+        "The person's email belongs to a domain in lead_sync.excluded_email_domains.",
+        "Nothing to do. To add these people, remove the domain from excluded_email_domains.",
+    ),
+    Category.DELETED_IN_SOURCE: Hint(
+        "Deleted in the source",
+        "The source marked this record as deleted (_ab_cdc_deleted_at). Nobody is removed from a program.",
+        "Nothing to do. To remove the person from the program, do it in Marketo.",
+    ),
     Category.MISSING_KEY: Hint(
         "The record has nothing to find the person by",
         "Marketo finds people by email (or by the lookup field you chose), and this record has neither a "

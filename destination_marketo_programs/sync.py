@@ -92,7 +92,7 @@ def connect(
 
 def open_outcome_store(settings: Settings) -> OutcomeStore:
     """The configured store, under a name of its own for this attempt of the sync."""
-    return open_store(settings.outcome_storage, sync_started_at=utc_now(), run_id=uuid.uuid4().hex[:12])
+    return open_store(settings.object_storage_config, sync_started_at=utc_now(), run_id=uuid.uuid4().hex[:12])
 
 
 class Sync:

@@ -101,7 +101,7 @@ def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: S
     fields = [{"record_field": name, "marketo_object": "lead", "marketo_field": name} for name in FIELDS]
     storage = {"storage_type": "Local", "path": str(tmp_path)}
     config = config_for(
-        sandbox, field_mappings=fields, outcome_storage=storage, delivery=delivery(max_batch_age_seconds=600)
+        sandbox, field_mappings=fields, object_storage_config=storage, delivery=delivery(max_batch_age_seconds=600)
     )
     result = InProcess(config).run([record(data) for data, _ in made] + [state(1)])
     outcomes = {outcome["record_key"]: outcome for outcome in stored(tmp_path)}
@@ -176,7 +176,7 @@ def test_both_ways_in_one_sync_keep_the_order_of_a_person(sandbox: SandboxServer
         sandbox,
         field_mappings=fields,
         qualifier_mappings=qualifiers,
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
         delivery=delivery(),
     )
     lines = []
@@ -205,7 +205,7 @@ def test_both_ways_in_one_sync_keep_the_order_of_a_person(sandbox: SandboxServer
 def run_of(sandbox: SandboxServer, folder: Path, lines: list[bytes], **more: Any) -> InProcess:
     config = config_for(
         sandbox,
-        outcome_storage={"storage_type": "Local", "path": str(folder)},
+        object_storage_config={"storage_type": "Local", "path": str(folder)},
         delivery=delivery(method="bulk", **more),
     )
     run = InProcess(config, import_pace=EAGER)
@@ -320,7 +320,7 @@ def test_a_member_whose_values_are_not_those_sent_is_no_imported_row(sandbox: Sa
     config = config_for(
         sandbox,
         field_mappings=fields,
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
         delivery=delivery(method="bulk"),
     )
     InProcess(config, import_pace=EAGER).run([*people(6, first="After", code="R-1"), state(1)])
@@ -352,7 +352,9 @@ def test_no_state_is_echoed_before_its_job_has_ended_and_stopping_leaves_nothing
 ) -> None:
     sandbox.faults.add(Fault(name="held", endpoint="bulk.import.create", hold_job=True))
     config = config_for(
-        sandbox, outcome_storage={"storage_type": "Local", "path": str(tmp_path)}, delivery=delivery(method="bulk")
+        sandbox,
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
+        delivery=delivery(method="bulk"),
     )
     run = InProcess(config, import_pace=EAGER)
     polls = 0
@@ -401,7 +403,7 @@ def test_killed_in_the_middle_of_a_job_and_sent_again(
     temporary, folder = tmp_path / "tmp", tmp_path / "outcomes"
     temporary.mkdir()
     config = config_for(
-        sandbox, outcome_storage={"storage_type": "Local", "path": str(folder)}, delivery=delivery(method="bulk")
+        sandbox, object_storage_config={"storage_type": "Local", "path": str(folder)}, delivery=delivery(method="bulk")
     )
     lines = b"\n".join([*people(50), state(1)]) + b"\n"
     process = connector.start("write", config, catalog_of("leads"), TMPDIR=str(temporary))

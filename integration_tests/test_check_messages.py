@@ -46,7 +46,7 @@ def full_of_mistakes(sandbox: SandboxServer) -> dict[str, Any]:
             {"record_field": "vip", "marketo_object": "program_member", "marketo_field": "VIP"},
         ],
         lead_sync={"partition_name": "emea"},
-        outcome_storage={"storage_type": "Local", "path": "/dev/null/outcomes"},
+        object_storage_config={"storage_type": "Local", "path": "/dev/null/outcomes"},
         delivery={"daily_call_budget": 100, "method": "bulk"},
     )
 
@@ -62,7 +62,7 @@ def test_a_configuration_without_mistakes_succeeds_and_notes_are_logged(
             qualifier_mappings=[
                 {"program_id": "1004", "qualifier": "demo", "value": "No", "program_status": "Registered"}
             ],
-            outcome_storage={"storage_type": "Local", "path": str(outcomes)},
+            object_storage_config={"storage_type": "Local", "path": str(outcomes)},
         )
     )
 

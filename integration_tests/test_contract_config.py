@@ -33,7 +33,7 @@ FULL: Json = {
     "field_mappings": [{"record_field": "job.title", "marketo_object": "lead", "marketo_field": "title"}],
     "lead_sync": {"mode": "create_or_update", "lookup_field": "email", "partition_name": "",
                   "blank_values": "keep", "duplicate_leads": "reject"},
-    "outcome_storage": {"storage_type": "None"},
+    "object_storage_config": {"storage_type": "None"},
     "delivery": {"method": "auto", "calls_per_20_seconds": 50, "concurrent_calls": 5, "daily_call_budget": 40000,
                  "max_batch_age_seconds": 60, "on_rejected": "continue", "dry_run": False},
 }  # fmt: skip
@@ -82,7 +82,7 @@ def test_the_defaults() -> None:
     """What the example shows is what counts where nothing is said."""
     plain, full = settings(), load_settings(at("delivery.daily_call_budget", ...), cloud=False).settings
     assert full is not None
-    for name in ("record_mapping", "lead_sync", "outcome_storage", "delivery"):
+    for name in ("record_mapping", "lead_sync", "object_storage_config", "delivery"):
         assert getattr(plain, name) == getattr(full, name)
     assert plain.qualifier_mappings == ()
     assert plain.field_mappings == ()
@@ -91,7 +91,7 @@ def test_the_defaults() -> None:
     assert (found.event, found.stream, found.lead_scan_threshold, found.unmapped_qualifier) == (
         "", "", 0, "use_program_status",
     )  # fmt: skip
-    local = settings(outcome_storage={"storage_type": "Local"}).outcome_storage
+    local = settings(object_storage_config={"storage_type": "Local"}).object_storage_config
     assert getattr(local, "path", None) == "/local/marketo"
     custom = settings(record_mapping={"mapping_type": "custom"}).record_mapping
     assert custom.model_dump() == {
@@ -206,7 +206,8 @@ def test_what_is_no_program_id_at_all(given: Any) -> None:
         ("field_mappings[0].record_field", ...), ("field_mappings[0].marketo_field", ""),
         ("lead_sync.mode", "upsert"), ("lead_sync.lookup_field", "id"), ("lead_sync.lookup_field", "badgeId"),
         ("lead_sync.blank_values", "drop"), ("lead_sync.duplicate_leads", "first"),
-        ("outcome_storage.storage_type", "GCS"), ("delivery.method", "soap"), ("delivery.calls_per_20_seconds", 0),
+        ("object_storage_config.storage_type", "GCS"), ("delivery.method", "soap"),
+        ("delivery.calls_per_20_seconds", 0),
         ("delivery.calls_per_20_seconds", 101), ("delivery.concurrent_calls", 11), ("delivery.concurrent_calls", 0),
         ("delivery.daily_call_budget", 0), ("delivery.daily_call_budget", "many"),
         ("delivery.max_batch_age_seconds", 0), ("delivery.on_rejected", "stop"), ("delivery.dry_run", "perhaps"),
@@ -222,7 +223,7 @@ def test_each_mistake_is_named_by_its_path(path: str, value: Any) -> None:
     "path",
     [
         "typo", "program_links[0].typo", "qualifier_mappings[0].typo", "record_mapping.typo", "field_mappings[0].typo",
-        "lead_sync.typo", "outcome_storage.typo", "delivery.typo",
+        "lead_sync.typo", "object_storage_config.typo", "delivery.typo",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["x", None, ""])
@@ -267,7 +268,7 @@ def test_what_is_no_configuration_at_all(connector: Connector, config: Any) -> N
     ],
 )  # fmt: skip
 def test_storages(storage: Json) -> None:
-    found = settings(outcome_storage=storage).outcome_storage.model_dump()
+    found = settings(object_storage_config=storage).object_storage_config.model_dump()
     assert {name: found[name] for name in storage} == storage
 
 
@@ -279,7 +280,14 @@ def test_text_and_numbers_are_read_where_only_one_reading_is_possible() -> None:
 
 def test_null_and_blank_count_as_absent() -> None:
     """As forms send them."""
-    blocks = ("qualifier_mappings", "record_mapping", "field_mappings", "lead_sync", "outcome_storage", "delivery")
+    blocks = (
+        "qualifier_mappings",
+        "record_mapping",
+        "field_mappings",
+        "lead_sync",
+        "object_storage_config",
+        "delivery",
+    )
     nulls: dict[str, Any] = dict.fromkeys(blocks)
     assert settings(**nulls) == settings()
     links = link(event=None, stream=None, lead_scan_threshold=None, unmapped_qualifier="")

@@ -39,7 +39,7 @@ def rejected_lines(folder: Path) -> list[bytes]:
 
 
 def storing(sandbox: SandboxServer, folder: Path, **changes: Any) -> Json:
-    return config_for(sandbox, outcome_storage={"storage_type": "Local", "path": str(folder)}, **changes)
+    return config_for(sandbox, object_storage_config={"storage_type": "Local", "path": str(folder)}, **changes)
 
 
 def deliver(
@@ -647,7 +647,7 @@ def test_the_summary(sandbox: SandboxServer, connector: Connector) -> None:
 
 
 def test_storage_none_says_it_in_the_log(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
-    settings = config_for(sandbox, outcome_storage={"storage_type": "None"})
+    settings = config_for(sandbox, object_storage_config={"storage_type": "None"})
     run: Run = connector.write(settings, [record({"email": "bad"}), state(1)])
     assert (run.code, run.stats) == (0, (0, 1))
     assert "INVALID_EMAIL" in run.logs

@@ -227,7 +227,7 @@ def test_dry_run_echoes_no_state_and_says_what_would_have_been(
     sandbox: SandboxServer, connector: Connector, tmp_path: Path
 ) -> None:
     storage = {"storage_type": "Local", "path": str(tmp_path / "out")}
-    settings = config_for(sandbox, outcome_storage=storage, delivery={"dry_run": True})
+    settings = config_for(sandbox, object_storage_config=storage, delivery={"dry_run": True})
     result = connector.write(settings, [lead(1), bad(2), state(1)])
     assert result.code == 0
     assert result.states == []

@@ -41,7 +41,7 @@ def config(marketo: StrictMarketo, folder: Path | None = None, **changes: Any) -
     # No sandbox, but it has what is needed of one: address, client id and secret.
     settings = config_for(cast("SandboxServer", marketo), **changes)
     if folder is not None:
-        settings["outcome_storage"] = {"storage_type": "Local", "path": str(folder)}
+        settings["object_storage_config"] = {"storage_type": "Local", "path": str(folder)}
     return settings
 
 
@@ -53,7 +53,7 @@ def write(settings: Json, records: Iterable[Json], catalog: Json | None = None) 
     )
     assert [s["id"] for s in run.states] == [len(made)]
     assert sum(run.stats) == len(made)
-    path = settings.get("outcome_storage", {}).get("path")
+    path = settings.get("object_storage_config", {}).get("path")
     return stored(path) if path else []
 
 

@@ -350,7 +350,7 @@ def test_outcomes_go_to_a_mounted_folder_and_nowhere_else(image: Image, sandbox:
     local = tmp_path / "local"
     local.mkdir()
     local.chmod(0o777)
-    config = config_for(sandbox, outcome_storage={"storage_type": "Local", "path": "/local/marketo"})
+    config = config_for(sandbox, object_storage_config={"storage_type": "Local", "path": "/local/marketo"})
     run = image.run("write", [*image.mounted(config), "-v", f"{local}:/local"], [record({"email": "none"}), state(1)])
     assert run.code == 0, run.text[-2000:]
     stored = sorted(path.name.partition("-")[0] for path in (local / "marketo").iterdir())

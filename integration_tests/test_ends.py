@@ -116,7 +116,7 @@ def test_a_partial_last_line_fails_by_number(sandbox: SandboxServer, connector: 
 def test_a_full_disk_acknowledges_nothing(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
     """The store cannot write what became of the records: no STATE may say that they are settled."""
     folder = tmp_path / "outcomes"
-    config = config_for(sandbox, outcome_storage={"storage_type": "Local", "path": str(folder)})
+    config = config_for(sandbox, object_storage_config={"storage_type": "Local", "path": str(folder)})
     with connector.start("write", config, catalog_of("leads")) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -135,7 +135,7 @@ def test_a_full_disk_acknowledges_nothing(sandbox: SandboxServer, connector: Con
         run = Run(process.returncode, [first, *out.splitlines()], err.decode())
     assert run.code == 1, run.text
     assert run.states[-1]["id"] <= 400
-    assert "outcome_storage" in run.error["message"]
+    assert "object_storage_config" in run.error["message"]
 
 
 def test_fail_after_sync(sandbox: SandboxServer, connector: Connector) -> None:
@@ -190,7 +190,7 @@ def test_no_person_and_no_secret_at_any_level(
     config = config_for(
         sandbox,
         field_mappings=[{"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"}],
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
     )
     run = connector.write(config, lines, catalog_of("leads", primary_key=[["email"]]), LOG_LEVEL=level)
     assert run.code == 1

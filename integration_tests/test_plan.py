@@ -109,7 +109,7 @@ def test_500_demo_leads_end_as_planned(sandbox: SandboxServer, connector: Connec
         record_mapping={"mapping_type": "mobly"},
         program_links=DEMO_LINKS,
         qualifier_mappings=DEMO_MAPPINGS,
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
         delivery={"daily_call_budget": 1_000},
     )
     lines = [record(lead, STREAM) for lead in generate(500, marketo_ids=known)] + [state(1, STREAM)]
@@ -246,7 +246,7 @@ def test_any_mix_ends_as_planned(
         field_mappings=fields,
         record_mapping={"mapping_type": "custom", "marketo_lead_id": "marketo_id", "scan_count": "scans"},
         lead_sync={"mode": mode, "duplicate_leads": duplicates, "partition_name": partition},
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path)},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
         delivery={"concurrent_calls": 1},
     )
     lines = list(mix(chance, alone, gone))
@@ -417,7 +417,7 @@ def test_a_person_in_a_hidden_partition_counts_as_absent(tmp_path: Path) -> None
     with SandboxServer(SandboxSettings(services=(service,))) as sandbox:
         sandbox.state.add_lead({"email": "hidden@example.org"}, "EMEA")
         lines = [record({"id": "r-1", "email": "hidden@example.org"})]
-        config = config_for(sandbox, outcome_storage={"storage_type": "Local", "path": str(tmp_path)})
+        config = config_for(sandbox, object_storage_config={"storage_type": "Local", "path": str(tmp_path)})
         (planned,), _ = plan_here(config, lines)
         assert planned["outcome"] == "created"
         InProcess(config).run(lines)
@@ -466,7 +466,7 @@ def by_file(sandbox: SandboxServer, folder: Path, method: str, **delivery: Any) 
         sandbox,
         program_links=links,
         record_mapping={"mapping_type": "custom", "marketo_lead_id": "marketo_id"},
-        outcome_storage={"storage_type": "Local", "path": str(folder)},
+        object_storage_config={"storage_type": "Local", "path": str(folder)},
         delivery={"method": method, **delivery},
     )
 

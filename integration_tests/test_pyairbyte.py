@@ -179,7 +179,7 @@ def test_a_csv_of_badge_scans_becomes_members(
             {"program_id": "1004", "qualifier": "wants_a_demo", "value": "Yes", "program_status": "Engaged"}
         ],
         record_mapping={"mapping_type": "custom", "scan_count": "scans"},
-        outcome_storage={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
         field_mappings=[
             {"record_field": "first_name", "marketo_field": "firstName"},
             {"record_field": "last_name", "marketo_field": "lastName"},

@@ -180,7 +180,7 @@ def fails(*told: str, path: str) -> Iterator[None]:
     with pytest.raises(StorageError) as caught:
         yield
     text = f"{caught.value}"
-    assert caught.value.path == f"outcome_storage.{path}"
+    assert caught.value.path == f"object_storage_config.{path}"
     for part in told:
         assert part in text
     assert SECRET not in text

@@ -77,7 +77,7 @@ def test_the_required_keys_are_enough_and_the_rest_has_the_documented_defaults()
             "blank_values": "keep",
             "duplicate_leads": "reject",
         },
-        "outcome_storage": {"storage_type": "None"},
+        "object_storage_config": {"storage_type": "None"},
         "delivery": {
             "method": "auto",
             "calls_per_20_seconds": 50,
@@ -103,7 +103,7 @@ def test_an_optional_key_left_blank_has_its_default(blank: str | None) -> None:
         record_mapping=blank,
         field_mappings=blank,
         lead_sync={"lookup_field": blank, "partition_name": blank, "mode": blank},
-        outcome_storage=blank,
+        object_storage_config=blank,
         delivery={"daily_call_budget": blank, "dry_run": blank, "method": blank},
     )
 
@@ -112,7 +112,7 @@ def test_an_optional_key_left_blank_has_its_default(blank: str | None) -> None:
     assert settings.qualifier_mappings[0].program_id is None
     assert settings.record_mapping == MoblyMapping()
     assert settings.lead_sync.lookup_field == "email"
-    assert settings.outcome_storage == NoStorage()
+    assert settings.object_storage_config == NoStorage()
     assert settings.delivery.daily_call_budget is None
 
 
@@ -168,8 +168,10 @@ def test_numbers_stay_in_range(block: str, key: str, lowest: int, highest: int |
 def test_each_kind_of_storage_is_read() -> None:
     s3 = {"storage_type": "S3", "s3_bucket_name": "b", "s3_bucket_region": "eu-central-1", "bucket_path": "p"}
 
-    assert loaded(outcome_storage={"storage_type": "Local"}).outcome_storage == LocalStorage(path="/local/marketo")
-    assert loaded(outcome_storage=s3).outcome_storage == S3Storage(
+    assert loaded(object_storage_config={"storage_type": "Local"}).object_storage_config == LocalStorage(
+        path="/local/marketo"
+    )
+    assert loaded(object_storage_config=s3).object_storage_config == S3Storage(
         s3_bucket_name="b", s3_bucket_region="eu-central-1", bucket_path="p"
     )
 
@@ -177,7 +179,7 @@ def test_each_kind_of_storage_is_read() -> None:
 def test_an_endpoint_stands_in_for_a_region() -> None:
     storage = {"storage_type": "S3", "s3_bucket_name": "b", "s3_endpoint": "http://127.0.0.1:9000"}
 
-    assert loaded(outcome_storage=storage).outcome_storage == S3Storage(
+    assert loaded(object_storage_config=storage).object_storage_config == S3Storage(
         s3_bucket_name="b", s3_endpoint="http://127.0.0.1:9000"
     )
 
@@ -246,7 +248,7 @@ def test_secrets_are_listed_and_never_shown() -> None:
         "access_key_id": "AKIA-one",
         "secret_access_key": " wJalr-two ",
     }
-    settings = loaded(outcome_storage=storage)
+    settings = loaded(object_storage_config=storage)
 
     assert settings.secrets() == ("0f3c-client", "hJ8k-secret", "AKIA-one", "wJalr-two")
     for secret in settings.secrets():
@@ -257,7 +259,7 @@ def test_secrets_are_listed_and_never_shown() -> None:
 def test_blank_secrets_are_not_listed() -> None:
     storage = {"storage_type": "S3", "s3_bucket_name": "b", "s3_bucket_region": "eu-central-1"}
 
-    assert loaded(outcome_storage=storage).secrets() == ("0f3c-client", "hJ8k-secret")
+    assert loaded(object_storage_config=storage).secrets() == ("0f3c-client", "hJ8k-secret")
 
 
 # --- domain_url ---------------------------------------------------------------------------------------------

@@ -87,14 +87,16 @@ CASES: dict[str, Any] = {
     "lookup field id": {"lead_sync": {"lookup_field": "id"}},
     "unknown mode": {"lead_sync": {"mode": "createOrUpdate"}},
     # storage
-    "storage of an unknown kind": {"outcome_storage": {"storage_type": "s3"}},
-    "path given without storage": {"outcome_storage": {"storage_type": "None", "path": "/local/marketo"}},
-    "bucket without a name": {"outcome_storage": {"storage_type": "S3", "s3_bucket_region": "eu-central-1"}},
-    "bucket without a region": {"outcome_storage": S3 | {"s3_bucket_region": ""}},
-    "access key without secret": {"outcome_storage": S3 | {"access_key_id": SECRET}},
-    "secret without access key": {"outcome_storage": S3 | {"secret_access_key": SECRET}},
-    "secret that is no text": {"outcome_storage": S3 | {"access_key_id": "x", "secret_access_key": {"key": SECRET}}},
-    "endpoint that is no address": {"outcome_storage": S3 | {"s3_endpoint": f"https://me:{SECRET}@minio:9000"}},
+    "storage of an unknown kind": {"object_storage_config": {"storage_type": "s3"}},
+    "path given without storage": {"object_storage_config": {"storage_type": "None", "path": "/local/marketo"}},
+    "bucket without a name": {"object_storage_config": {"storage_type": "S3", "s3_bucket_region": "eu-central-1"}},
+    "bucket without a region": {"object_storage_config": S3 | {"s3_bucket_region": ""}},
+    "access key without secret": {"object_storage_config": S3 | {"access_key_id": SECRET}},
+    "secret without access key": {"object_storage_config": S3 | {"secret_access_key": SECRET}},
+    "secret that is no text": {
+        "object_storage_config": S3 | {"access_key_id": "x", "secret_access_key": {"key": SECRET}}
+    },
+    "endpoint that is no address": {"object_storage_config": S3 | {"s3_endpoint": f"https://me:{SECRET}@minio:9000"}},
     # delivery
     "pace above Marketo's": {"delivery": {"calls_per_20_seconds": 200, "concurrent_calls": 11}},
     "half a call": {"delivery": {"concurrent_calls": 2.5}},
@@ -131,7 +133,7 @@ def test_message(case: str, snapshot: SnapshotAssertion) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"domain_url": "http://localhost:8700"}, {"outcome_storage": {"storage_type": "Local"}}],
+    [{"domain_url": "http://localhost:8700"}, {"object_storage_config": {"storage_type": "Local"}}],
     ids=["sandbox", "local folder"],
 )
 def test_message_on_airbyte_cloud(changes: dict[str, Any], snapshot: SnapshotAssertion) -> None:

@@ -56,6 +56,8 @@ def test_settings_named_in_fixes_exist() -> None:
         "create_or_update",
         "partition_name",
         "lookup_field",
+        "excluded_email_domains",
+        "_ab_cdc_deleted_at",
         "blank_values",
         "calls_per_20_seconds",
         "concurrent_calls",

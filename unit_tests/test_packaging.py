@@ -93,7 +93,7 @@ def resolved_hosts(config: dict[str, Any]) -> list[str]:
     return [host for host in hosts if "${" not in host]
 
 
-@pytest.mark.parametrize("storage", [{}, {"outcome_storage": {"storage_type": "Local", "path": "/local/x"}}])
+@pytest.mark.parametrize("storage", [{}, {"object_storage_config": {"storage_type": "Local", "path": "/local/x"}}])
 def test_without_s3_the_only_host_is_the_instance(storage: dict[str, Any]) -> None:
     config = {"domain_url": "https://123-abc-456.mktorest.com/rest", **storage}
     assert resolved_hosts(config) == ["123-abc-456.mktorest.com"]
@@ -101,7 +101,7 @@ def test_without_s3_the_only_host_is_the_instance(storage: dict[str, Any]) -> No
 
 def test_with_s3_the_bucket_and_what_gives_its_role_are_reached_too() -> None:
     s3 = {"storage_type": "S3", "s3_bucket_name": "leads", "s3_bucket_region": "eu-central-1", "role_arn": "arn:x"}
-    assert resolved_hosts({"domain_url": "https://123-abc-456.mktorest.com", "outcome_storage": s3}) == [
+    assert resolved_hosts({"domain_url": "https://123-abc-456.mktorest.com", "object_storage_config": s3}) == [
         "123-abc-456.mktorest.com",
         "leads.s3.eu-central-1.amazonaws.com",
         "sts.eu-central-1.amazonaws.com",

@@ -47,7 +47,7 @@ FULL: dict[str, Any] = {
         "blank_values": "keep",
         "duplicate_leads": "reject",
     },
-    "outcome_storage": {"storage_type": "None"},
+    "object_storage_config": {"storage_type": "None"},
     "delivery": {
         "method": "auto",
         "calls_per_20_seconds": 50,
@@ -151,17 +151,17 @@ def test_spec_is_a_sound_schema_that_takes_the_documented_configuration() -> Non
     schema = connection_specification()
     jsonschema.Draft7Validator.check_schema(schema)
 
-    for config in (FULL, FULL | {"outcome_storage": S3, "record_mapping": CUSTOM}):
+    for config in (FULL, FULL | {"object_storage_config": S3, "record_mapping": CUSTOM}):
         jsonschema.validate(config, schema)
 
 
-@pytest.mark.parametrize("config", [FULL, FULL | {"outcome_storage": S3}], ids=["mobly", "s3"])
+@pytest.mark.parametrize("config", [FULL, FULL | {"object_storage_config": S3}], ids=["mobly", "s3"])
 def test_the_documented_configuration_is_read_without_a_problem(config: dict[str, Any]) -> None:
     assert load_settings(config, cloud=True).problems == []
 
 
 def test_the_cdk_masks_every_secret() -> None:
-    config = FULL | {"outcome_storage": S3}
+    config = FULL | {"object_storage_config": S3}
     settings = load_settings(config, cloud=False).settings
 
     assert settings is not None

@@ -79,7 +79,7 @@ def demo_config(url: str, client_id: str, client_secret: str, outcomes: Path) ->
             {"record_field": "numberOfScans", "marketo_object": "lead", "marketo_field": "numberOfScans"},
             {"record_field": "lastScannedBy", "marketo_object": "program_member", "marketo_field": "boothNotes"},
         ],
-        "outcome_storage": {"storage_type": "Local", "path": str(outcomes)},
+        "object_storage_config": {"storage_type": "Local", "path": str(outcomes)},
     }
 
 

@@ -31,7 +31,7 @@ class Draft(NamedTuple):
     record_mapping: RecordMapping | None
     field_mappings: Sequence[FieldMapping | None]
     lead_sync: LeadSync | None
-    outcome_storage: OutcomeStorage | None
+    object_storage_config: OutcomeStorage | None
     delivery: DeliverySettings | None
 
 
@@ -43,7 +43,7 @@ def draft_of(settings: Settings) -> Draft:
         settings.record_mapping,
         settings.field_mappings,
         settings.lead_sync,
-        settings.outcome_storage,
+        settings.object_storage_config,
         settings.delivery,
     )
 
@@ -55,7 +55,7 @@ def contradictions(draft: Draft, *, cloud: bool) -> Iterator[Finding]:
     yield from _qualifiers_without_name(draft)
     yield from _fields_mapped_twice(draft.field_mappings)
     yield from _lookup_field(draft)
-    yield from _storage(draft.outcome_storage, cloud=cloud)
+    yield from _storage(draft.object_storage_config, cloud=cloud)
     yield from _bulk_ruled_out(draft)
 
 
@@ -144,7 +144,7 @@ def _lookup_field(draft: Draft) -> Iterator[Finding]:
 def _storage(storage: OutcomeStorage | None, *, cloud: bool) -> Iterator[Finding]:
     if isinstance(storage, LocalStorage) and cloud:
         yield Finding(
-            ("outcome_storage", "storage_type"),
+            ("object_storage_config", "storage_type"),
             "Airbyte Cloud has no folder that outlives a sync.",
             "Choose S3, or None.",
         )
@@ -152,19 +152,19 @@ def _storage(storage: OutcomeStorage | None, *, cloud: bool) -> Iterator[Finding
         return
     if not storage.s3_bucket_region and not storage.s3_endpoint:
         yield Finding(
-            ("outcome_storage", "S3", "s3_bucket_region"),
+            ("object_storage_config", "S3", "s3_bucket_region"),
             "This is needed for a bucket of Amazon S3.",
             "The Properties tab of the bucket in the S3 console shows it, such as eu-central-1.",
         )
     if storage.access_key_id and not storage.secret_access_key:
         yield Finding(
-            ("outcome_storage", "S3", "secret_access_key"),
+            ("object_storage_config", "S3", "secret_access_key"),
             "An access key ID is given without its secret.",
             "Fill in both, or neither.",
         )
     if storage.secret_access_key and not storage.access_key_id:
         yield Finding(
-            ("outcome_storage", "S3", "access_key_id"),
+            ("object_storage_config", "S3", "access_key_id"),
             "A secret access key is given without its ID.",
             "Fill in both, or neither.",
         )

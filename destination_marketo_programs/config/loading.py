@@ -67,7 +67,7 @@ def _salvage(raw: dict[Any, Any]) -> Draft:
         record_mapping=_one(RecordMapping, raw.get("record_mapping") or {"mapping_type": "mobly"}),
         field_mappings=_each(FieldMapping, raw.get("field_mappings")),
         lead_sync=_one(LeadSync, raw.get("lead_sync") or {}),
-        outcome_storage=_one(OutcomeStorage, raw.get("outcome_storage") or {"storage_type": "None"}),
+        object_storage_config=_one(OutcomeStorage, raw.get("object_storage_config") or {"storage_type": "None"}),
         delivery=_one(DeliverySettings, raw.get("delivery") or {}),
     )
 

@@ -38,6 +38,9 @@ BlankValues = Literal["keep", "clear"]
 DuplicateLeads = Literal["reject", "most_recently_updated"]
 DeliveryMethod = Literal["auto", "rest", "bulk"]
 OnRejected = Literal["continue", "fail_after_sync"]
+FieldWrite = Literal["auto", "always", "on_create", "if_blank", "only_true"]
+Send = Literal["everything", "changes"]
+AcquisitionProgram = Literal["leave", "first_program"]
 
 DISCRIMINATORS = ("mapping_type", "storage_type")
 """Keys by which the form chooses between blocks."""
@@ -178,6 +181,11 @@ class ProgramLink(_Block):
         "use_program_status gives the status of this link, skip leaves the record out, reject reports it as "
         "rejected.",
     )
+    allow_archived: bool = Field(
+        default=False,
+        title="Allow an archived program",
+        description="Adds people although the program is archived. Marketo switches off campaigns in archived folders.",
+    )
 
 
 class QualifierMapping(_Block):
@@ -293,6 +301,11 @@ class FieldMapping(_Block):
         "Export Field Names lists both.",
         examples=["title", "leadSource"],
     )
+    write: FieldWrite = Field(
+        default="auto",
+        title="When to write",
+        description="auto protects Marketo's opt-out fields (only true is sent) and always writes other fields.",
+    )
 
 
 class LeadSync(_Block):
@@ -327,10 +340,32 @@ class LeadSync(_Block):
         description="keep leaves a Marketo field as it is where the record's value is empty; clear empties the field.",
     )
     duplicate_leads: DuplicateLeads = Field(
-        default="reject",
+        default="most_recently_updated",
         title="Several people share the lookup field",
         description="reject reports the record as rejected so that you can merge the people in Marketo; "
         "most_recently_updated takes the person that was changed last.",
+    )
+    send: Send = Field(
+        default="everything",
+        title="What to send",
+        description="everything sends every record. changes skips records that have not changed; needs a storage.",
+    )
+    send_again_after_days: WholeNumber = Field(
+        default=30,
+        ge=0,
+        title="Send again after (days)",
+        description="With changes, sends a record again after this many days although it has not changed. 0 = never.",
+    )
+    acquisition_program: AcquisitionProgram = Field(
+        default="leave",
+        title="Acquisition program",
+        description="first_program sets the first program of the record for people whom this connector creates.",
+    )
+    excluded_email_domains: tuple[StrippedText, ...] = Field(
+        default=(),
+        title="Excluded email domains",
+        description="People with an email of these domains or their subdomains are skipped.",
+        examples=["example.com"],
     )
 
 
@@ -480,6 +515,12 @@ class DeliverySettings(_Block):
         title="Dry run",
         description="Writes nothing to Marketo and reports what would have been done.",
     )
+    wait_for_other_sync_minutes: WholeNumber = Field(
+        default=60,
+        ge=0,
+        title="Wait for another sync (minutes)",
+        description="How long to wait for another sync of the same Marketo instance to end. Needs a storage.",
+    )
 
 
 _ADD_LINK = "Add at least one link: an event, the ID of its program, and the status people get there."
@@ -543,7 +584,7 @@ class Settings(_Block):
         description="How people are found in Marketo, and whether they are created and updated.",
         json_schema_extra={"group": "advanced"},
     )
-    outcome_storage: OutcomeStorage = Field(
+    object_storage_config: OutcomeStorage = Field(
         default=NoStorage(),
         title="Outcome storage",
         description="Where to keep what became of each record, and the rejected records for sending them again. "
@@ -560,6 +601,6 @@ class Settings(_Block):
     def secrets(self) -> tuple[str, ...]:
         """Return every secret text of the configuration, for masking; blank ones left out."""
         found = [self.client_id, self.client_secret]
-        if isinstance(self.outcome_storage, S3Storage):
-            found += [self.outcome_storage.access_key_id, self.outcome_storage.secret_access_key]
+        if isinstance(self.object_storage_config, S3Storage):
+            found += [self.object_storage_config.access_key_id, self.object_storage_config.secret_access_key]
         return tuple(secret for secret in found if secret)

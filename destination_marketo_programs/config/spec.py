@@ -52,7 +52,7 @@ class ReferenceRow(NamedTuple):
     """One setting as the reference shows it.
 
     Attributes:
-        path: `program_links[].event`; a setting of one choice only is `outcome_storage (S3).s3_bucket_name`.
+        path: `program_links[].event`; a setting of one choice only is `object_storage_config (S3).s3_bucket_name`.
         type: in words, with the choices or range where there are any.
         required: whether it has to be given.
         default: as JSON would show it, without quotes around text; "" where there is none or it is blank.

@@ -45,7 +45,7 @@ def open_store(
     """The store for one attempt of one sync. Nothing is written or contacted yet; see `OutcomeStore.probe`.
 
     Args:
-        storage: `outcome_storage` of the configuration.
+        storage: `object_storage_config` of the configuration.
         sync_started_at: aware time; the files' names begin with it, so they sort by time.
         run_id: unique to this attempt (a restarted attempt needs another one), so that names never collide.
             Characters other than letters and digits are dropped.

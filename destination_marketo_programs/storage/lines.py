@@ -60,13 +60,6 @@ class RejectedRecord(msgspec.Struct):
     rejection: Rejection
 
 
-_ENDS = (
-    (b',"dry_run":false,"record_key_is_position":false}', b"}"),
-    (b',"record_key_is_position":false}', b"}"),
-    (b',"dry_run":false,"record_key_is_position":true}', b',"record_key_is_position":true}'),
-)
-"""The last members of an outcome, which say something only where they are true, and what is stored of them."""
-
 _encoder = msgspec.json.Encoder()
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -78,12 +71,8 @@ def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
         _encoder.encode_into(outcome, buffer, -1)
     except UnicodeEncodeError:
         del buffer[before:]
-        members = {key: _as_unicode(value) for key, value in msgspec.structs.asdict(outcome).items()}
+        members = {key: _as_unicode(value) for key, value in msgspec.to_builtins(outcome).items()}
         _encoder.encode_into(members, buffer, -1)
-    for end, stored in _ENDS:
-        if buffer.endswith(end):
-            buffer[-len(end) :] = stored
-            break
     buffer += b"\n"
 
 
@@ -126,7 +115,7 @@ def _rejection_of(outcome: Outcome) -> Rejection:
         retryable=outcome.retryable,
         request_id=outcome.request_id,
         at=outcome.at,
-        record_key_is_position=True if outcome.record_key_is_position else UNSET,
+        record_key_is_position=outcome.record_key_is_position,
     )
 
 

@@ -20,7 +20,7 @@ MAX_PART_BYTES = 64_000_000
 BUFFER_BYTES = 256_000
 """Lines gather up to this size before they are handed to the operating system."""
 
-_SETTING = "outcome_storage.path"
+_SETTING = "object_storage_config.path"
 
 
 class LocalStore:

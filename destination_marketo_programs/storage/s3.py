@@ -124,7 +124,7 @@ class S3Store:
                 self._client.delete_object(Bucket=self._bucket, Key=key)
         if given != content:
             raise StorageError(
-                "outcome_storage", "the bucket gives back other bytes than were written.", "Use another bucket."
+                "object_storage_config", "the bucket gives back other bytes than were written.", "Use another bucket."
             )
 
     def close(self) -> None:
@@ -380,7 +380,7 @@ def _explained(error: Exception, bucket: str, permission: str, secrets: tuple[st
         )
     for secret in secrets:
         message = message.replace(secret, "***")
-    return StorageError(f"outcome_storage.{setting}", message, fix, transient=transient)
+    return StorageError(f"object_storage_config.{setting}", message, fix, transient=transient)
 
 
 def _of_answer(error: ClientError, bucket: str, permission: str) -> tuple[str, str, str, bool]:

@@ -17,7 +17,7 @@ class StorageError(Exception):
     """A store or file that cannot be used. The sync ends, and nothing more is acknowledged.
 
     Attributes:
-        path: where in the configuration, e.g. `outcome_storage.path`; the location itself when reading.
+        path: where in the configuration, e.g. `object_storage_config.path`; the location itself when reading.
         message: what is wrong. Never a secret, never person data.
         fix: what to do about it.
         transient: whether the same settings may work later (network, server, throttling).

@@ -230,7 +230,7 @@ def test_nothing_is_settled_by_a_commit_that_fails(build: Build) -> None:
     recorder, store = new_recorder()
     item = build.item()
     recorder.delivered(item, item.targets[0], 7, "created", None)
-    store.failure = StorageError("outcome_storage.path", "The disk is full.", "Make room.")
+    store.failure = StorageError("object_storage_config.path", "The disk is full.", "Make room.")
     with pytest.raises(StorageError):
         recorder.commit()
     assert recorder.undurable == 1

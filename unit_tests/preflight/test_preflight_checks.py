@@ -118,7 +118,9 @@ class TransientStore(NoStore):
     transient = True
 
     def probe(self) -> None:
-        raise StorageError("outcome_storage.path", "the disk is full.", "Free some space.", transient=self.transient)
+        raise StorageError(
+            "object_storage_config.path", "the disk is full.", "Free some space.", transient=self.transient
+        )
 
 
 class BrokenStore(TransientStore):
@@ -151,7 +153,7 @@ def test_write_can_tell_a_store_that_may_work_later(checks: Checks) -> None:
     with pytest.raises(StorageError):
         checks.run(store=TransientStore(), raise_transient=True)
     assert [problem.path for problem in checks.run(store=BrokenStore(), raise_transient=True).problems] == [
-        "outcome_storage.path"
+        "object_storage_config.path"
     ]
 
 

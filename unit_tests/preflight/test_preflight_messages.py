@@ -314,7 +314,7 @@ def test_a_budget_too_small_for_the_checks(checks: Checks, snapshot: SnapshotAss
 class BrokenStore(NoStore):
     def __init__(self, *, transient: bool = False) -> None:
         self.error = StorageError(
-            "outcome_storage.s3_bucket_name", "there is no such bucket.", "Create it.", transient=transient
+            "object_storage_config.s3_bucket_name", "there is no such bucket.", "Create it.", transient=transient
         )
 
     def probe(self) -> None:
@@ -360,7 +360,7 @@ def test_everything_is_told_at_once_in_the_order_of_the_form(checks: Checks, sna
         "lead_sync.lookup_field",
         "lead_sync.lookup_field",
         "lead_sync.partition_name",
-        "outcome_storage.s3_bucket_name",
+        "object_storage_config.s3_bucket_name",
         "delivery.method",
         "delivery.method",
         "delivery.daily_call_budget",

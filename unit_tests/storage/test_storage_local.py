@@ -128,7 +128,7 @@ def test_a_full_disk_ends_the_store_for_good(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(StorageError, match="disk is full") as caught:
         store.commit()
-    assert caught.value.path == "outcome_storage.path"
+    assert caught.value.path == "object_storage_config.path"
     assert caught.value.transient
     monkeypatch.undo()
     with pytest.raises(StorageError, match="disk is full"):
