@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {"outcomes", "hints", "config", "marketo", "storage", "delivery", "preflight", "rehearsal", "sync"}
     | {"model", "protocol", "logs", "mapping"},
+    "activation": {"model", "outcomes", "config", "mapping", "marketo", "preflight", "protocol", "logs", "sync"},
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -21,15 +22,14 @@ from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
 from destination_marketo_programs.preflight.faults import problem_of
-from destination_marketo_programs.preflight.programs import program_problems
 from destination_marketo_programs.protocol import OutputClosedError, Writer, write_to_descriptor
-from destination_marketo_programs.sync import connect, runs_in_cloud
+from destination_marketo_programs.sync import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from destination_marketo_programs.activation.objects import ActivationObject, JsonObject
-    from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.config import ProgramLink, Settings
     from destination_marketo_programs.preflight.asking import Facts
 
 logger = logging.getLogger("airbyte.discover")
@@ -77,33 +77,44 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
         raise CannotDiscoverError("config_error", facts.problems or [unknown])
     schemas = ObjectSchemas(settings, facts.leads.fields, facts.members)
     objects = [schemas.program_members()]
-    wrong = {problem.path: problem for problem in program_problems(settings, facts)}
     warnings = [str(problem) for problem in facts.problems]
-    for path, program_id in _first_paths(settings):
-        program = facts.programs.get(program_id)
-        statuses = facts.channels.get(program.channel) if program is not None and facts.channels is not None else None
-        if path in wrong:
-            warnings.append(f"Program {program_id} is left out. {wrong[path]}")
-        elif program is None or statuses is None:
-            warnings.append(f"Program {program_id} is left out: {path}: Marketo did not describe it.")
-        else:
-            objects.append(schemas.program(program, statuses))
-    shadowed = dict.fromkeys(name for item in objects for name in item.fields.shadowed)
+    for program_id, positions in _positions(settings).items():
+        reason = _reason_to_leave_out(program_id, [settings.program_links[at] for at in positions], facts)
+        if reason is not None:
+            paths = ", ".join(f"program_links[{at}].program_id" for at in positions)
+            warnings.append(f"Program {program_id} is left out of the catalog. {reason} ({paths})")
+            continue
+        program = facts.programs[program_id]
+        objects.append(schemas.program(program, (facts.channels or {})[program.channel]))
     warnings += [
-        f'The Marketo field "{name}" is left out: a column of that name already stands for something else in this '
-        "object (a column of every object, or the qualifier of a qualifier mapping)."
-        for name in shadowed
+        f'The Marketo field "{name}" is left out of the catalog. Another column of the object has that name: rename '
+        "the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
+        for name in dict.fromkeys(name for item in objects for name in item.fields.shadowed)
     ]
     return Discovered(objects, warnings)
 
 
-def _first_paths(settings: Settings) -> Iterator[tuple[str, int]]:
-    """Each linked program with the path of its first link."""
-    seen: set[int] = set()
+def _positions(settings: Settings) -> dict[int, list[int]]:
+    """Linked programs by first appearance, each with the positions of its links."""
+    positions: dict[int, list[int]] = {}
     for position, link in enumerate(settings.program_links):
-        if link.program_id not in seen:
-            seen.add(link.program_id)
-            yield f"program_links[{position}].program_id", link.program_id
+        positions.setdefault(link.program_id, []).append(position)
+    return positions
+
+
+def _reason_to_leave_out(program_id: int, links: Sequence[ProgramLink], facts: Facts) -> str | None:
+    """Why nobody can choose a program; None if it can be chosen."""
+    if program_id in facts.denied:
+        return "Marketo refuses to show it to the API user (code 603): check its role in the program's workspace."
+    program = facts.programs.get(program_id)
+    if program is None:
+        return "The API user cannot see it in Marketo: compare the number with the end of the program's URL."
+    folder = facts.archived_in.get(program_id)
+    if folder is not None and not all(link.allow_archived for link in links):
+        return f'It is in the archived folder "{folder}": unarchive it, or set allow_archived in its links.'
+    if program.channel not in (facts.channels or {}):
+        return f'Marketo does not list the statuses of its channel "{program.channel}".'
+    return None
 
 
 def main(arguments: list[str]) -> int:
@@ -158,7 +169,7 @@ def _settings(path: str, scrubber: logs.Scrubber) -> Settings:
         raise CannotDiscoverError("config_error", [unreadable]) from None
     if isinstance(config, dict):
         scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
-    loaded = load_settings(config, cloud=runs_in_cloud())
+    loaded = load_settings(config, cloud=_runs_in_cloud())
     if loaded.settings is None:
         raise CannotDiscoverError("config_error", loaded.problems)
     scrubber.add(loaded.settings.secrets())
@@ -178,9 +189,13 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     try:
         return ask_marketo(client, settings, now, raise_transient=True, member_fields=True)
     except (UnreachableError, QuotaReachedError) as error:
-        problem = problem_of(error, "the objects", now, answered_before=client.gate.budget.used_now > 0)
+        problem = problem_of(error, "the objects", now, answered_before=error.endpoint != "identity")
         raise CannotDiscoverError("transient_error", [problem]) from error
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
+
+
+def _runs_in_cloud() -> bool:
+    return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"

@@ -33,10 +33,16 @@ MEMBER_PREFIX: Final = "member."
 _PROGRAM_OBJECT: Final = re.compile(r"Program ([0-9]+)", re.ASCII)
 _LONGEST_PROGRAM_ID: Final = 18
 
+_BOOLEAN: Final = {"type": ["null", "boolean"]}
+_INTEGER: Final = {"type": ["null", "integer"]}
+_NUMBER: Final = {"type": ["null", "number"]}
 _JSON_TYPES: Final[dict[str, JsonObject]] = {
-    "boolean": {"type": ["null", "boolean"]},
-    **dict.fromkeys(("integer", "score", "percent"), {"type": ["null", "integer"]}),
-    **dict.fromkeys(("float", "currency"), {"type": ["null", "number"]}),
+    "boolean": _BOOLEAN,
+    "integer": _INTEGER,
+    "score": _INTEGER,
+    "percent": _INTEGER,
+    "float": _NUMBER,
+    "currency": _NUMBER,
     "date": {"type": ["null", "string"], "format": "date"},
     "datetime": {"type": ["null", "string"], "format": "date-time", "airbyte_type": "timestamp_with_timezone"},
 }
