@@ -19,7 +19,7 @@ PACKAGE = "destination_marketo_programs"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "model": set(),
+    "model": {"outcomes"},
     "outcomes": set(),
     "protocol": set(),
     "marketo": set(),
