@@ -24,7 +24,7 @@ ANYBODY = {"text"}
 MAY_IMPORT: dict[str, set[str]] = {
     "text": set(),
     "catalog": {"model", "config", "protocol"},
-    "model": set(),
+    "model": {"outcomes"},
     "outcomes": set(),
     "protocol": set(),
     "marketo": set(),
