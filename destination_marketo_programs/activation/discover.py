@@ -24,6 +24,7 @@ from destination_marketo_programs.preflight.asking import ask_marketo
 from destination_marketo_programs.preflight.faults import problem_of
 from destination_marketo_programs.protocol import OutputClosedError, Writer, write_to_descriptor
 from destination_marketo_programs.sync import connect
+from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,7 +74,7 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
         CannotDiscoverError: Marketo did not describe the fields of people.
     """
     if facts.leads is None or not facts.leads.fields:
-        unknown = Problem("client_id", "Marketo describes no fields of people to this API user.", "Check its role.")
+        unknown = Problem(("client_id",), "Marketo describes no fields of people to this API user.", "Check its role.")
         raise CannotDiscoverError("config_error", facts.problems or [unknown])
     schemas = ObjectSchemas(settings, facts.leads.fields, facts.members)
     objects = [schemas.program_members()]
@@ -87,8 +88,8 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
         program = facts.programs[program_id]
         objects.append(schemas.program(program, (facts.channels or {})[program.channel]))
     warnings += [
-        f'The Marketo field "{name}" is left out of the catalog. Another column of the object has that name: rename '
-        "the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
+        f"The Marketo field {quoted(name)} is left out of the catalog. Another column of the object has that name: "
+        "rename the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
         for name in dict.fromkeys(name for item in objects for name in item.fields.shadowed)
     ]
     return Discovered(objects, warnings)
@@ -111,9 +112,9 @@ def _reason_to_leave_out(program_id: int, links: Sequence[ProgramLink], facts: F
         return "The API user cannot see it in Marketo: compare the number with the end of the program's URL."
     folder = facts.archived_in.get(program_id)
     if folder is not None and not all(link.allow_archived for link in links):
-        return f'It is in the archived folder "{folder}": unarchive it, or set allow_archived in its links.'
+        return f"It is in the archived folder {quoted(folder)}: unarchive it, or set allow_archived in its links."
     if program.channel not in (facts.channels or {}):
-        return f'Marketo does not list the statuses of its channel "{program.channel}".'
+        return f"Marketo does not list the statuses of its channel {quoted(program.channel)}."
     return None
 
 
@@ -165,7 +166,9 @@ def _settings(path: str, scrubber: logs.Scrubber) -> Settings:
         config: Any = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = (error.strerror or "") if isinstance(error, OSError) else "it is not valid JSON"
-        unreadable = Problem(f"--config {path}", f"The file cannot be read: {reason}.", "Give the path of a JSON file.")
+        unreadable = Problem(
+            (f"--config {path}",), f"The file cannot be read: {reason}.", "Give the path of a JSON file."
+        )
         raise CannotDiscoverError("config_error", [unreadable]) from None
     if isinstance(config, dict):
         scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
