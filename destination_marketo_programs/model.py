@@ -1,6 +1,6 @@
 """What flows through the connector: a record, the person on it, and the programs that person is meant for.
 
-Nothing here does I/O or imports another module of the package but `outcomes`, which imports none.
+Nothing here does I/O or imports another module of the package but `outcomes` and `text`, which import none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
+from destination_marketo_programs.text import on_one_line
 
 LeadFields = dict[str, Any]
 """REST API name -> JSON scalar, as one row of Sync Leads takes it (without the lookup field and `id`)."""
@@ -101,18 +102,42 @@ class Mapped(msgspec.Struct, gc=False):
     unreadable_id: bool = False
 
 
+Location = tuple[str | int, ...]
+"""Keys and list positions from the top, such as `("program_links", 2, "program_status")`."""
+
+
+def path_of(location: Location) -> str:
+    """Return a location as users write it, such as `program_links[2].program_status`."""
+    path = ""
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        else:
+            path += f".{on_one_line(step)}" if path else on_one_line(step)
+    return path
+
+
 class Problem(msgspec.Struct, frozen=True):
-    """One mistake in the configuration or in Marketo's set-up, told so that its reader can mend it.
+    """One mistake in the configuration, the catalog or Marketo's set-up, told so that its reader can fix it.
 
     Attributes:
-        path: where in the configuration, e.g. `program_links[2].program_status`.
+        location: where in the configuration or the catalog; one step that is no key (`--config file.json`) stands
+            for itself.
         message: what is wrong. Never a secret.
         fix: what to do about it.
+        place: where in the form's words, such as `Program link 3, event 4711`; "" for places that no form shows.
     """
 
-    path: str
+    location: Location
     message: str
     fix: str
+    place: str = ""
+
+    @property
+    def path(self) -> str:
+        """The location as text, `program_links[2].program_status`."""
+        return path_of(self.location)
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message} {self.fix}".rstrip()
+        where = f"{self.place} ({self.path})" if self.place else self.path
+        return f"{where}: {self.message} {self.fix}".rstrip()
