@@ -12,6 +12,7 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
+from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.outcomes import Category, Detail
 
 Record = dict[str, Any]
@@ -70,7 +71,18 @@ class Column(msgspec.Struct, frozen=True, gc=False):
         Raises:
             RecordError: INVALID_RECORD, where the expression cannot be evaluated on this record.
         """
-        return record.get(self.name, ABSENT) if self.reader is None else self.reader(record)
+        value = record.get(self.name, ABSENT) if self.reader is None else self.reader(record)
+        if value is UNREADABLE:
+            raise self.unreadable()
+        return value
+
+    def unreadable(self) -> RecordError:
+        """The rejection of a record with a value here that is not kept."""
+        return RecordError(
+            Category.INVALID_RECORD,
+            f"{self.origin} holds a value that cannot be read: it is nested too deeply, or a number out of all bounds.",
+            {"field": self.name},
+        )
 
 
 def compile_column(text: str, path: str) -> Column:
@@ -162,15 +174,13 @@ def _nested_reader(text: str, keys: tuple[str, ...]) -> Reader:
             if isinstance(value, dict):
                 value = value.get(key, ABSENT)
             else:
-                return None if value is None else ABSENT
+                return value if value is None or value is UNREADABLE else ABSENT
         return value
 
     return read
 
 
-def _expression_reader(
-    text: str, origin: str, search: Callable[[Record], Any], roots: frozenset[str] | None
-) -> Reader:
+def _expression_reader(text: str, origin: str, search: Callable[[Record], Any], roots: frozenset[str] | None) -> Reader:
     def read(record: Record) -> Any:
         if text in record:
             return record[text]

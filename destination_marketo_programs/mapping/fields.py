@@ -12,6 +12,7 @@ import msgspec
 
 from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, RecordError
 from destination_marketo_programs.mapping.values import is_whole, shown, text_of
+from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class FieldRule(msgspec.Struct, frozen=True, gc=False):
         """Convert a value and put it where it goes, as `FieldRules.collect` says."""
         if value is ABSENT:
             return
-        scalar = sendable(value, self.column.origin, self.field)
+        scalar = sendable(value, self.column, self.field)
         if scalar is None:
             if clear_blanks:
                 fields[self.field] = None
@@ -109,11 +110,8 @@ class FieldRule(msgspec.Struct, frozen=True, gc=False):
         if self.only_true and _is_false(converted):
             return
         if isinstance(converted, str) and len(converted) > self.longest:
-            raise RecordError(
-                Category.FIELD_INVALID,
-                f"{self.column.origin} holds a text longer than the {self.longest:,} characters that {self.field} takes.",
-                field_detail(self.field, value),
-            )
+            what = f"a text longer than the {self.longest:,} characters that {self.field} takes."
+            raise _unusable(Category.FIELD_INVALID, self.column, what, self.field, value)
         fields[self.field] = converted
 
 
@@ -180,7 +178,7 @@ def field_detail(field: str, value: object) -> Detail:
     return {"field": field, "value": shown(value)}
 
 
-def sendable(value: Any, origin: str, field: str) -> str | int | float | bool | Decimal | None:
+def sendable(value: Any, column: Column, field: str) -> str | int | float | bool | Decimal | None:
     """The JSON scalar that can go into a Marketo field; None for null and blank values.
 
     A list of scalars becomes one text joined by `;`, which is how Marketo takes several values in one field.
@@ -194,56 +192,50 @@ def sendable(value: Any, origin: str, field: str) -> str | int | float | bool | 
         if not value or value.isspace():
             return None
         if not value.isascii():
-            _require_unicode(value, origin, field)
+            _require_unicode(value, column, field)
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise RecordError(
-                Category.INVALID_RECORD, f"{origin} holds NaN or an infinity.", field_detail(field, value)
-            )
+            raise _unusable(Category.INVALID_RECORD, column, "NaN or an infinity.", field, value)
         return value
     if isinstance(value, Decimal):
         return value
+    if _holds_unreadable(value):
+        raise column.unreadable()
     if isinstance(value, list):
-        return _joined(value, origin, field)
+        return _joined(value, column, field)
+    raise _unusable(Category.FIELD_INVALID, column, "an object, which no Marketo field can take.", field, value)
+
+
+def _unusable(category: Category, column: Column, what: str, field: str, value: object) -> RecordError:
+    return RecordError(category, f"{column.origin} holds {what}", field_detail(field, value))
+
+
+def _holds_unreadable(value: object) -> bool:
     if isinstance(value, dict):
-        raise RecordError(
-            Category.FIELD_INVALID,
-            f"{origin} holds an object, which no Marketo field can take.",
-            field_detail(field, value),
-        )
-    raise RecordError(
-        Category.INVALID_RECORD,
-        f"{origin} holds a value that cannot be read: too many levels of nesting, or a number out of all bounds.",
-        {"field": field},
-    )
+        value = list(value.values())
+    return value is UNREADABLE or (isinstance(value, list) and any(map(_holds_unreadable, value)))
 
 
-def _joined(values: list[Any], origin: str, field: str) -> str | None:
+def _joined(values: list[Any], column: Column, field: str) -> str | None:
     texts: list[str] = []
     for value in values:
         if isinstance(value, list):
-            raise RecordError(
-                Category.FIELD_INVALID,
-                f"{origin} holds a list within a list, which no Marketo field can take.",
-                field_detail(field, values),
-            )
-        scalar = sendable(value, origin, field)
+            what = "a list within a list, which no Marketo field can take."
+            raise _unusable(Category.FIELD_INVALID, column, what, field, values)
+        scalar = sendable(value, column, field)
         text = text_of(scalar)
         if text is not None:
             texts.append(text)
     return ";".join(texts) or None
 
 
-def _require_unicode(text: str, origin: str, field: str) -> None:
+def _require_unicode(text: str, column: Column, field: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise RecordError(
-            Category.INVALID_RECORD,
-            f"{origin} holds half of a surrogate pair, which is not text.",
-            field_detail(field, text),
-        ) from None
+        what = "half of a surrogate pair, which is not text."
+        raise _unusable(Category.INVALID_RECORD, column, what, field, text) from None
 
 
 def converter(data_type: str) -> Convert:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+
+from destination_marketo_programs.text import encodable
 
 EXACT_WHOLE: Final = 2**53
 """Up to here every whole number is exact in a source that computes with doubles."""
@@ -18,11 +20,9 @@ EXACT_WHOLE: Final = 2**53
 LONGEST_SHOWN: Final = 200
 """Characters of a value that the detail of an outcome keeps."""
 
-_NUMBER: Final = re.compile(r"\+?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE]\+?[0-9]{1,2})?", re.ASCII)
+_WHOLE_TEXT: Final = re.compile(r"\+?([0-9]{1,18})(?:\.0*)?", re.ASCII)
 _MOST_WHOLE_DIGITS: Final = 18
 _LONGEST_PLAIN_FRACTION: Final = 40
-_EMAIL_LIKE: Final = re.compile(r"\S@\S")
-_LONGEST_LOGGED: Final = 100
 
 
 def text_of(value: object) -> str | None:
@@ -75,13 +75,6 @@ def is_rounded(value: object) -> bool:
     return isinstance(exponent, int) and exponent > 0
 
 
-def encodable(text: str) -> str:
-    r"""The text, with lone surrogates written out as `\udxxx`, so that it can be stored as UTF-8."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def key_text(value: object) -> str | None:
     """A value as part of a record key; None where it is null, blank or no scalar."""
     if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
@@ -90,13 +83,6 @@ def key_text(value: object) -> str | None:
         return str(value)
     text = text_of(value)
     return encodable(text) if text is not None and text.strip() else None
-
-
-def loggable(text: str) -> str:
-    """The text, unless it looks like person data or a document; for what a summary may print."""
-    if len(text) > _LONGEST_LOGGED or _EMAIL_LIKE.search(text):
-        return "(not shown)"
-    return encodable(text)
 
 
 def shown(value: object) -> str:
@@ -117,20 +103,14 @@ def whole_number(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return value
-    number = _from_text(value) if isinstance(value, str) else _decimal(value)
+    if isinstance(value, str):
+        # An exponent is not read from a text: `12e5` may be an id of another system.
+        match = _WHOLE_TEXT.fullmatch(value.strip())
+        return None if match is None else int(match[1])
+    number = _decimal(value)
     if number is None or number.adjusted() >= _MOST_WHOLE_DIGITS or is_rounded(number) or not is_whole(number):
         return None
     return int(number)
-
-
-def _from_text(text: str) -> Decimal | None:
-    stripped = text.strip()
-    if not _NUMBER.fullmatch(stripped):
-        return None
-    try:
-        return Decimal(stripped)
-    except InvalidOperation:  # pragma: no cover - the pattern lets nothing else through
-        return None
 
 
 def scan_count(value: object) -> int:
