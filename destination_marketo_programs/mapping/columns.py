@@ -48,6 +48,10 @@ class Column(msgspec.Struct, frozen=True, gc=False):
         return record.get(self.name, ABSENT) if self.reader is None else self.reader(record)
 
 
+Compile = Callable[[str, str], Column]
+"""Column from a configured text and its configuration path; `compile_column`, unless columns are read another way."""
+
+
 def compile_column(text: str, path: str) -> Column:
     """Compile a configured column name or JMESPath.
 

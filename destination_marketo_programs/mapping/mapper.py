@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from destination_marketo_programs.mapping.columns import Column, Record, compile_column
+from destination_marketo_programs.mapping.columns import Column, Compile, Record, compile_column
 from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import FieldCatalog
 from destination_marketo_programs.mapping.mobly import lead_view
@@ -17,6 +18,9 @@ from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
     from destination_marketo_programs.config import ProgramLink, Settings
+
+OwnStatus = Callable[[int, Record], str | None]
+"""Program id and record -> the status that the record itself names for that program; may raise a `RecordError`."""
 
 _MOBLY_COLUMNS = ("event_id", "event_name", "numberOfScans")
 _MOBLY_QUALIFIER = "tags"
@@ -31,9 +35,18 @@ class Mapper:
     Args:
         settings: the parsed configuration.
         fields: what Marketo says of its fields; without it values are sent as they are.
+        compiled: makes columns of configured texts.
+        own_status: the status that a record itself asks for; it comes before those of links and qualifiers.
     """
 
-    def __init__(self, settings: Settings, fields: FieldCatalog | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        fields: FieldCatalog | None = None,
+        *,
+        compiled: Compile = compile_column,
+        own_status: OwnStatus | None = None,
+    ) -> None:
         mapping = settings.record_mapping
         is_mobly = mapping.mapping_type == "mobly"
         if mapping.mapping_type == "custom":
@@ -41,19 +54,20 @@ class Mapper:
         else:
             names = _MOBLY_COLUMNS
         self._event, self._event_name, self._scans = (
-            compile_column(name, f"record_mapping.{key}") if name else None
+            compiled(name, f"record_mapping.{key}") if name else None
             for key, name in zip(("event", "event_name", "scan_count"), names, strict=True)
         )
         self._is_mobly = is_mobly
         self._router = Router(settings.program_links)
-        self._qualifiers = QualifierRules(
-            settings.qualifier_mappings, blank_means=_MOBLY_QUALIFIER if is_mobly else None
-        )
+        self._qualifiers = QualifierRules(settings.qualifier_mappings, _MOBLY_QUALIFIER if is_mobly else None, compiled)
+        self._own_status = own_status
         # Links that need nothing but the event are the common case: their targets are made once per event.
-        self._only_routes = not settings.qualifier_mappings and all(
-            link.lead_scan_threshold <= 0 for link in settings.program_links
+        self._only_routes = (
+            own_status is None
+            and not settings.qualifier_mappings
+            and all(link.lead_scan_threshold <= 0 for link in settings.program_links)
         )
-        self._people = PersonMapper(settings, fields or FieldCatalog())
+        self._people = PersonMapper(settings, fields or FieldCatalog(), compiled)
 
     @property
     def dropped_defaults(self) -> tuple[str, ...]:
@@ -112,6 +126,10 @@ class Mapper:
                 if link.lead_scan_threshold > 0 and self._scan_count(record) < link.lead_scan_threshold:
                     verdicts.append(_below_threshold(link, route.event))
                     continue
+                status = self._status_of_record(link, record)
+                if status is not None:
+                    targets.append(Target(link.program_id, status, route.event))
+                    continue
                 if not self._qualifiers.concern(link.program_id):
                     targets.append(default)
                     continue
@@ -128,6 +146,9 @@ class Mapper:
             else:
                 verdicts.append(_unmapped(link, route.event))
         return targets, verdicts, tuple(unmapped)
+
+    def _status_of_record(self, link: ProgramLink, record: Record) -> str | None:
+        return None if self._own_status is None else self._own_status(link.program_id, record)
 
     def _scan_count(self, record: Record) -> int:
         return 0 if self._scans is None else scan_count(self._scans.read(record))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, compile_column
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Compile, Reader, Record, compile_column
 from destination_marketo_programs.mapping.errors import RecordError
 from destination_marketo_programs.mapping.fields import (
     FieldCatalog,
@@ -42,17 +42,17 @@ class PersonMapper:
             list them as writable. Fields that the user mapped are never left out.
     """
 
-    def __init__(self, settings: Settings, fields: FieldCatalog) -> None:
+    def __init__(self, settings: Settings, fields: FieldCatalog, compiled: Compile = compile_column) -> None:
         sync = settings.lead_sync
         lead_columns: dict[str, Column] = {}
         member_columns: dict[str, Column] = {}
         for position, mapping in enumerate(settings.field_mappings):
-            column = compile_column(mapping.record_field, f"field_mappings[{position}].record_field")
+            column = compiled(mapping.record_field, f"field_mappings[{position}].record_field")
             if mapping.marketo_object == "lead":
                 lead_columns[mapping.marketo_field] = column
             else:
                 member_columns[mapping.marketo_field] = column
-        defaults = self._default_columns(settings)
+        defaults = self._default_columns(settings, compiled)
         self.dropped_defaults: tuple[str, ...] = tuple(
             name
             for name in defaults
@@ -67,7 +67,7 @@ class PersonMapper:
 
         self._lookup_field = sync.lookup_field
         self._clear_blanks = sync.blank_values == "clear"
-        self._read_id = self._id_reader(settings, lead_columns.pop(LEAD_ID, None))
+        self._read_id = self._id_reader(settings, lead_columns.pop(LEAD_ID, None), compiled)
         self._email = lead_columns.pop(EMAIL, None)
         self._lookup = self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
         self._looks_up_email = sync.lookup_field == EMAIL
@@ -81,22 +81,22 @@ class PersonMapper:
         )
 
     @staticmethod
-    def _default_columns(settings: Settings) -> dict[str, Column]:
+    def _default_columns(settings: Settings, compiled: Compile) -> dict[str, Column]:
         mapping = settings.record_mapping
         if mapping.mapping_type == "custom":
             if not mapping.email:
                 return {}
-            return {EMAIL: compile_column(mapping.email, "record_mapping.email")}
+            return {EMAIL: compiled(mapping.email, "record_mapping.email")}
         named = {EMAIL: (EMAIL, None), **DEFAULT_FIELDS}
         return {name: Column(column, f'Mobly\'s "{column}"', reader) for name, (column, reader) in named.items()}
 
     @staticmethod
-    def _id_reader(settings: Settings, mapped: Column | None) -> Reader | None:
+    def _id_reader(settings: Settings, mapped: Column | None, compiled: Compile) -> Reader | None:
         mapping = settings.record_mapping
         if mapping.mapping_type == "mobly":
             given: Reader | None = marketo_lead_id
         elif mapping.marketo_lead_id:
-            given = compile_column(mapping.marketo_lead_id, "record_mapping.marketo_lead_id").read
+            given = compiled(mapping.marketo_lead_id, "record_mapping.marketo_lead_id").read
         else:
             given = None
         if mapped is None:

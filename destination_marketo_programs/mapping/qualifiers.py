@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.mapping.columns import Column, Record, compile_column
+from destination_marketo_programs.mapping.columns import Column, Compile, Record, compile_column
 from destination_marketo_programs.mapping.texts import container, loggable, text_of
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ class QualifierRules:
     Args:
         mappings: in the order of the configuration; the first that applies decides.
         blank_means: column that a blank `qualifier` stands for; None where it stands for nothing.
+        compiled: makes columns of configured texts.
     """
 
-    def __init__(self, mappings: Sequence[QualifierMapping], blank_means: str | None) -> None:
+    def __init__(
+        self, mappings: Sequence[QualifierMapping], blank_means: str | None, compiled: Compile = compile_column
+    ) -> None:
         self._columns: dict[str, Column] = {}
         self._by_program: dict[int | None, dict[str, _Statuses]] = {}
         self._tables_by_program: dict[int, _Tables] = {}
@@ -44,7 +47,7 @@ class QualifierRules:
             if name is None:
                 continue
             if name not in self._columns:
-                self._columns[name] = compile_column(name, f"qualifier_mappings[{position}].qualifier")
+                self._columns[name] = compiled(name, f"qualifier_mappings[{position}].qualifier")
             statuses = by_column.setdefault(name, {})
             statuses.setdefault(mapping.value, (position, mapping.program_status))
         self._concern_all = None in self._by_program
