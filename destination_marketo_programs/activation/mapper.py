@@ -1,13 +1,12 @@
-"""Records of streams for an object: the same mapping, made from the object's columns instead of the configuration's.
+"""Records of streams for an object: the rules of mapping, made from the object's columns.
 
 A stream with a `destination_object_name` says by its columns what `record_mapping` and `field_mappings` say of others.
-Everything else is the configuration's: links, qualifier mappings, how people are found. So the mapping is the ordinary
-one, given settings in which each column of the object is a field mapping.
+Everything else is the configuration's: links, qualifier mappings, how people are found.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from destination_marketo_programs.activation.objects import (
     EVENT,
@@ -22,22 +21,28 @@ from destination_marketo_programs.activation.objects import (
     program_of,
     usable_statuses,
 )
-from destination_marketo_programs.config import CustomMapping, FieldMapping
-from destination_marketo_programs.mapping import Column, Mapper, RecordError, text_of
-from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.mapping import (
+    Column,
+    FieldSource,
+    PersonMapper,
+    QualifierRules,
+    Router,
+    RuleMapper,
+    Rules,
+    guard_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from destination_marketo_programs.activation.objects import ObjectColumns
     from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
-    from destination_marketo_programs.mapping import FieldCatalog
+    from destination_marketo_programs.mapping import FieldCatalog, RecordMapper
     from destination_marketo_programs.marketo.assets import Status
     from destination_marketo_programs.model import Mapped
 
 MOST_SHAPES: Final = 64
-"""Sets of columns for which a mapping is kept; records of one stream have one or a few."""
+"""Sets of columns for which a mapper is kept; the records of a stream have one or a few."""
 
 
 def mapper_for(
@@ -45,28 +50,27 @@ def mapper_for(
     settings: Settings,
     fields: FieldCatalog,
     statuses: Mapping[int, Sequence[Status]],
-) -> ObjectMapper | None:
-    """Choose the mapping of a stream's records.
+    ordinary: RecordMapper,
+) -> RecordMapper:
+    """Choose what maps the records of a stream.
 
     Args:
         stream: of the configured catalog, without problems.
         settings: the configuration.
         fields: what Marketo says of its fields, those of memberships included.
         statuses: program id -> statuses of its channel.
-
-    Returns:
-        None if the stream is for no object: then the ordinary mapping, which streams share, applies.
+        ordinary: the mapper of streams without an object, which they share.
     """
     if not stream.destination_object_name:
-        return None
+        return ordinary
     return ObjectMapper(program_of(stream.destination_object_name), settings, fields, statuses)
 
 
 class ObjectMapper:
-    """Decides what becomes of the records of one object, as `mapping.Mapper` does for the others.
+    """Decides what becomes of the records of one object, as `mapping.Mapper` does for ordinary streams.
 
-    A lead has hundreds of fields, and a record a handful of columns: for each set of columns that comes up, a mapping
-    with these alone is made and kept. Records with ever different columns share one that knows all of them.
+    A lead has hundreds of fields, and a record a handful of columns: for each set of columns that comes up, a mapper of
+    these alone is made and kept. If there are too many sets, the others share a mapper of all columns.
 
     Args:
         program_id: of the object; None for `Program members`.
@@ -82,114 +86,95 @@ class ObjectMapper:
         fields: FieldCatalog,
         statuses: Mapping[int, Sequence[Status]],
     ) -> None:
-        self._program_id = program_id
+        routed_by_event = program_id is None
         self._settings = settings
         self._fields = fields
-        self._columns = object_columns(
-            settings, fields.lead or (), fields.member or (), routed_by_event=program_id is None
+        self._sources = field_sources(settings, fields, routed_by_event=routed_by_event)
+        links = settings.program_links
+        if program_id is not None:
+            links = (first_links(settings)[program_id].model_copy(update={"event": "", "stream": ""}),)
+        people = self._people(None)
+        self._rules = Rules(
+            Router(links),
+            QualifierRules(settings.qualifier_mappings, blank_means=QUALIFIER),
+            people,
+            links,
+            column(EVENT) if routed_by_event else None,
+            column(EVENT_NAME) if routed_by_event else None,
+            column(SCAN_COUNT),
+            column(PROGRAM_STATUS),
+            {number: frozenset(usable_statuses(listed)) for number, listed in statuses.items()},
         )
-        self._own_status = OwnStatus(statuses)
-        self._by_shape: dict[tuple[str, ...], Mapper] = {}
-        self._whole = self._mapper(self._columns.names())
+        self._whole = RuleMapper(self._rules)
+        self._by_shape: dict[tuple[str, ...], RuleMapper] = {}
+        self._unseen = watched(self._rules)
+        self._records = 0
+
+    @property
+    def absent_columns(self) -> tuple[Column, ...]:
+        """Columns that decide where records go and that no record had; none before the first record."""
+        return tuple(self._unseen.values()) if self._records else ()
+
+    @property
+    def unreadable_ids(self) -> int:
+        """Records so far whose Marketo lead id is not a number."""
+        return self._whole.unreadable_ids + sum(mapper.unreadable_ids for mapper in self._by_shape.values())
 
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record; arguments and result are those of `mapping.Mapper.map`."""
-        return self._for_shape(data).map(stream, data)
-
-    def _for_shape(self, data: object) -> Mapper:
+        self._records += 1
         if not isinstance(data, dict):
-            return self._whole
+            return self._whole.map(stream, data)
         shape = tuple(data)
         mapper = self._by_shape.get(shape)
         if mapper is None:
-            if len(self._by_shape) >= MOST_SHAPES:
-                return self._whole
-            mapper = self._by_shape[shape] = self._mapper(shape)
+            mapper = self._mapper_for(shape)
+        return mapper.map(stream, data)
+
+    def _mapper_for(self, shape: tuple[str, ...]) -> RuleMapper:
+        for name in shape:
+            self._unseen.pop(name, None)
+        if len(self._by_shape) >= MOST_SHAPES:
+            return self._whole
+        present = frozenset(shape)
+        status = self._rules.status if PROGRAM_STATUS in present else None
+        mapper = RuleMapper(self._rules._replace(people=self._people(present), status=status))
+        self._by_shape[shape] = mapper
         return mapper
 
-    def _mapper(self, present: Collection[str]) -> Mapper:
-        settings = object_settings(self._settings, self._columns, frozenset(present), self._program_id)
-        own_status = self._own_status if PROGRAM_STATUS in present else None
-        return Mapper(settings, self._fields, compiled=_by_name, own_status=own_status)
+    def _people(self, present: Collection[str] | None) -> PersonMapper:
+        """The mapper of people for records with these columns; None for any columns."""
+        lookup = self._settings.lead_sync.lookup_field
+        sources = [
+            source
+            for source in self._sources
+            if present is None or source.column.name in present or source.marketo_field == lookup
+        ]
+        return PersonMapper(sources, self._settings.lead_sync, self._fields)
 
 
-class OwnStatus:
-    """Reads the status that a record itself asks for.
-
-    Args:
-        statuses: program id -> statuses of its channel.
-    """
-
-    def __init__(self, statuses: Mapping[int, Sequence[Status]]) -> None:
-        self._usable = {program_id: frozenset(usable_statuses(listed)) for program_id, listed in statuses.items()}
-
-    def __call__(self, program_id: int, record: Mapping[str, Any]) -> str | None:
-        """Give the status of the record for one program; None if it names none.
-
-        Raises:
-            RecordError: STATUS_NOT_FOUND, if the program has no such status that people can be given.
-        """
-        value = record.get(PROGRAM_STATUS)
-        if value is None:
-            return None
-        text = text_of(value)
-        if text is not None:
-            text = text.strip()
-            if not text:
-                return None
-            usable = self._usable.get(program_id)
-            if usable is None or text in usable:
-                return text
-        raise RecordError(
-            Category.STATUS_NOT_FOUND,
-            f'The column "{PROGRAM_STATUS}" holds a status that program {program_id} does not have.',
-        )
-
-
-def object_settings(
-    settings: Settings, columns: ObjectColumns, present: frozenset[str], program_id: int | None
-) -> Settings:
-    """The configuration as it holds for the records of an object.
-
-    Args:
-        settings: the configuration.
-        columns: of the object.
-        present: columns of the records; fields without a column are left out.
-        program_id: of the object; None for `Program members`.
-    """
-    lead = [FieldMapping.model_construct(record_field=name, marketo_field=name) for name in columns.lead]
-    member = [
-        FieldMapping.model_construct(
-            record_field=MEMBER_PREFIX + name, marketo_object="program_member", marketo_field=name
-        )
-        for name in columns.member
+def field_sources(settings: Settings, fields: FieldCatalog, *, routed_by_event: bool) -> list[FieldSource]:
+    """The fields of an object, each filled by the column of its name."""
+    columns = object_columns(settings, fields.lead or (), fields.member or (), routed_by_event=routed_by_event)
+    return [
+        FieldSource(column(LEAD_ID), "lead", LEAD_ID),
+        *(FieldSource(column(name), "lead", name, guard_of("auto", name)) for name in columns.lead),
+        *(FieldSource(column(MEMBER_PREFIX + name), "program_member", name) for name in columns.member),
     ]
-    routed_by_event = program_id is None
-    links = settings.program_links
-    if program_id is not None:
-        links = (first_links(settings)[program_id].model_copy(update={"event": "", "stream": ""}),)
-    return settings.model_copy(
-        update={
-            "record_mapping": CustomMapping.model_construct(
-                marketo_lead_id=LEAD_ID,
-                event=EVENT if routed_by_event else "",
-                event_name=EVENT_NAME if routed_by_event else "",
-                scan_count=SCAN_COUNT,
-            ),
-            "program_links": links,
-            "qualifier_mappings": tuple(
-                mapping if mapping.qualifier else mapping.model_copy(update={"qualifier": QUALIFIER})
-                for mapping in settings.qualifier_mappings
-            ),
-            "field_mappings": tuple(
-                mapping
-                for mapping in (*lead, *member)
-                if mapping.record_field in present or mapping.record_field == settings.lead_sync.lookup_field
-            ),
-        }
-    )
 
 
-def _by_name(text: str, _path: str) -> Column:
-    """A column of exactly this name: what an object's columns are called is not an expression."""
-    return Column(text, f'The column "{text}"')
+def watched(rules: Rules) -> dict[str, Column]:
+    """The columns without which the links and qualifier mappings of the object cannot mean what they say, by name."""
+    found: list[Column | None] = []
+    if rules.event is not None and all(link.event for link in rules.links):
+        found.append(rules.event)
+    if any(link.lead_scan_threshold > 0 for link in rules.links):
+        found.append(rules.scans)
+    found += rules.qualifiers.columns_for(link.program_id for link in rules.links)
+    found.append(rules.people.lookup_column)
+    return {item.name: item for item in found if item is not None}
+
+
+def column(name: str) -> Column:
+    """A column of exactly this name: columns of objects are not expressions."""
+    return Column(name, f'column "{name}"')
