@@ -30,7 +30,6 @@ from destination_marketo_programs.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from destination_marketo_programs.activation.mapper import ObjectMapper
     from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.pipeline import LeadWrites, MemberWrites
@@ -190,11 +189,11 @@ def mapping_of(
 ) -> Callable[[str, object], Mapped]:
     """Stream name and data of a record -> what becomes of it: by the stream's object if it has one."""
     ordinary = Mapper(settings, preflight.fields)
-    by_stream: dict[str, ObjectMapper] = {}
-    for stream in streams:
-        mapper = mapper_for(stream, settings, preflight.fields, preflight.statuses)
-        if mapper is not None:
-            by_stream[stream.key[1]] = mapper
+    by_stream = {
+        stream.key[1]: mapper_for(stream, settings, preflight.fields, preflight.statuses, ordinary)
+        for stream in streams
+        if stream.destination_object_name
+    }
 
     def map_record(stream: str, data: object) -> Mapped:
         return by_stream.get(stream, ordinary).map(stream, data)

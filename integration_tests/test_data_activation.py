@@ -245,7 +245,7 @@ def test_who_decides_the_status(sandbox: SandboxServer, tmp_path: Path) -> None:
         "own": {"program_status": "No Show", "wants.demo": "Yes", "scan_count": 2},
         "blank": {"program_status": " ", "wants.demo": "Yes", "scan_count": "2"},
         "unnamed": {"qualifier": ["Maybe", "Walk-in"], "scan_count": 3},
-        "nested": {"wants": {"demo": "Yes"}, "tags": [{"value": "Walk-in"}], "scan_count": 2},
+        "none": {"tags": [{"value": "Walk-in"}], "scan_count": 2},
         "few": {"program_status": "Attended", "scan_count": 1},
         "unknown": {"program_status": "attended", "scan_count": 2},
         "hidden": {"program_status": "Influenced", "scan_count": 2},
@@ -263,7 +263,7 @@ def test_who_decides_the_status(sandbox: SandboxServer, tmp_path: Path) -> None:
         "own": ("created", None),
         "blank": ("created", None),
         "unnamed": ("created", None),
-        "nested": ("rejected", "UNMAPPED_QUALIFIER"),
+        "none": ("rejected", "UNMAPPED_QUALIFIER"),
         "few": ("skipped", "BELOW_SCAN_THRESHOLD"),
         **dict.fromkeys(("unknown", "hidden", "nobody", "list"), ("rejected", "STATUS_NOT_FOUND")),
     }

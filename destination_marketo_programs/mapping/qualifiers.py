@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.mapping.columns import Column, Compile, Record, compile_column
-from destination_marketo_programs.mapping.texts import container, loggable, text_of
+from destination_marketo_programs.mapping.columns import Column, Record, compile_column
+from destination_marketo_programs.mapping.values import container, text_of
+from destination_marketo_programs.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,18 @@ ReadValues = dict[str, Sequence[str]]
 """Column -> the texts found there in one record."""
 
 
+class UnmappedValues(NamedTuple):
+    """Qualifier values that no mapping applies to.
+
+    Attributes:
+        qualifier: name of the column that holds them; several are joined by a comma.
+        values: as the record has them, each once.
+    """
+
+    qualifier: str
+    values: tuple[str, ...]
+
+
 class QualifierRules:
     """All qualifier mappings, indexed by the column they read and the value they wait for.
 
@@ -32,12 +46,9 @@ class QualifierRules:
     Args:
         mappings: in the order of the configuration; the first that applies decides.
         blank_means: column that a blank `qualifier` stands for; None where it stands for nothing.
-        compiled: makes columns of configured texts.
     """
 
-    def __init__(
-        self, mappings: Sequence[QualifierMapping], blank_means: str | None, compiled: Compile = compile_column
-    ) -> None:
+    def __init__(self, mappings: Sequence[QualifierMapping], blank_means: str | None) -> None:
         self._columns: dict[str, Column] = {}
         self._by_program: dict[int | None, dict[str, _Statuses]] = {}
         self._tables_by_program: dict[int, _Tables] = {}
@@ -47,7 +58,7 @@ class QualifierRules:
             if name is None:
                 continue
             if name not in self._columns:
-                self._columns[name] = compiled(name, f"qualifier_mappings[{position}].qualifier")
+                self._columns[name] = compile_column(name, f"qualifier_mappings[{position}].qualifier")
             statuses = by_column.setdefault(name, {})
             statuses.setdefault(mapping.value, (position, mapping.program_status))
         self._concern_all = None in self._by_program
@@ -79,9 +90,23 @@ class QualifierRules:
                         best = found
         return None if best is None else best[1]
 
-    def unmapped(self, program_id: int, record: Record) -> list[str]:
-        """The record's values in the columns of the program's mappings, as a summary may print them."""
-        return [loggable(text) for column, _ in self._tables(program_id) for text in _shown_texts(column.read(record))]
+    def unmapped(self, program_id: int, record: Record) -> UnmappedValues:
+        """What the record has in the columns of the program's mappings, for the person who has to map it."""
+        columns: list[str] = []
+        values: dict[str, None] = {}
+        for column, _ in self._tables(program_id):
+            texts = [encodable(text) for text in _plain_texts(column.read(record))]
+            if texts:
+                columns.append(column.name)
+                values.update(dict.fromkeys(texts))
+        return UnmappedValues(
+            ", ".join(columns or [column.name for column, _ in self._tables(program_id)]), tuple(values)
+        )
+
+    def columns_for(self, program_ids: Iterable[int]) -> list[Column]:
+        """The columns that the mappings of these programs read, each once."""
+        found = {column.name: column for program_id in program_ids for column, _ in self._tables(program_id)}
+        return list(found.values())
 
     def _tables(self, program_id: int) -> _Tables:
         tables = self._tables_by_program.get(program_id)
@@ -122,13 +147,11 @@ def _add_texts(texts: list[str], value: object) -> None:
     if not text:
         return
     texts.append(text)
-    if isinstance(value, bool):
+    if isinstance(value, (bool, float | Decimal)):
         texts.append(str(value))
-    elif isinstance(value, float):
-        texts.append(repr(value))
 
 
-def _shown_texts(value: object) -> Iterable[str]:
+def _plain_texts(value: object) -> Iterable[str]:
     if isinstance(value, str) and isinstance(inner := container(value), list):
         value = inner
     for element in value if isinstance(value, list) else [value]:
