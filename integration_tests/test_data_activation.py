@@ -275,6 +275,7 @@ def test_who_decides_the_status(sandbox: SandboxServer, tmp_path: Path) -> None:
     assert all(each["event"] is None for each in outcomes.values())
     for name in ("unknown", "hidden", "nobody", "list"):
         assert outcomes[name]["hint"]
+        assert outcomes[name]["program_status"] is None
         assert str(people[name]["program_status"]) not in (outcomes[name]["message"] or "")
 
 

@@ -197,7 +197,7 @@ class RuleMapper:
             True,
             Category.STATUS_NOT_FOUND,
             default.program_id,
-            default.program_status,
+            None,  # the link's own status is not what could not be found
             default.event,
             f"The record's {column.name} is not a status of the program.",
             field_detail(column.name, value),
