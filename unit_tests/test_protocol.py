@@ -221,6 +221,16 @@ def test_a_state_that_strict_json_refuses_is_echoed_as_written_too(odd: str) -> 
     )
 
 
+@pytest.mark.parametrize("line", [b'{"type":"STATE","state":{"id":9}}', b'{"type":"STATE","state":{"id":9,"x":NaN}}'])
+def test_counts_by_outcome_go_with_a_state_as_doubles(line: bytes) -> None:
+    echoed = state_with_counts(line, 3, 1, {"created": 2, "unchanged": 1})
+    stats = echoed.partition(b'"destinationStats":')[2]
+    assert stats == (
+        b'{"recordCount":3.0,"rejectedRecordCount":1.0,"additionalStats":{"created":2.0,"unchanged":1.0}}}}'
+    )
+    assert b"additionalStats" not in state_with_counts(line, 3, 1, {})
+
+
 @pytest.mark.parametrize("line", [b'{"type":"STATE"}', b'{"type":"STATE","state":null}'])
 def test_a_state_without_content_still_gets_its_counts(line: bytes) -> None:
     assert json.loads(state_with_counts(line, 3, 1)) == {"type": "STATE", "state": {"destinationStats": STATS}}
