@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from destination_marketo_programs.jsontext import loads, members
+from destination_marketo_programs.jsontext import NotJsonError, loads, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +140,7 @@ def _parse_with_care(line: bytes, line_number: int) -> RecordMessage | StateMess
 def _loads(line: bytes, line_number: int) -> dict[str, Any]:
     try:
         message = loads(line.decode("utf-8"))
-    except ValueError:
+    except (NotJsonError, UnicodeDecodeError):
         # The cause quotes the line, and the line holds a person.
         raise UndecodableLineError(line_number) from None
     if not isinstance(message, dict):
