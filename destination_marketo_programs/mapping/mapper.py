@@ -115,7 +115,7 @@ class RuleMapper:
         if self._unseen:
             self._watch(record)
         record_id = key_text(record.get("id"))
-        deleted = data.get(DELETED_AT) not in (None, "")
+        deleted = DELETED_AT in data and data[DELETED_AT] not in (None, "")
         try:
             route = rules.router.route(
                 stream,

@@ -63,7 +63,7 @@ class PersonMapper:
         self._lookup_field = sync.lookup_field
         self._looks_up_email = sync.lookup_field == EMAIL
         self._clear_blanks = sync.blank_values == "clear"
-        self._excluded = ExcludedDomains(sync.excluded_email_domains)
+        self._excluded = ExcludedDomains(sync.excluded_email_domains) or None
         self._read_id = _id_reader(read_id, lead.pop(LEAD_ID, None))
         email = lead.pop(EMAIL, None)
         self._email = None if email is None else email.column
@@ -99,18 +99,20 @@ class PersonMapper:
         Raises:
             RecordError: EXCLUDED, MISSING_KEY, INVALID_EMAIL, FIELD_INVALID or INVALID_RECORD.
         """
-        given = None if self._read_id is None else self._read_id(record)
-        marketo_id = None if given is None else lead_id(given)
-        unreadable = marketo_id is None and not _is_blank(given)
-        if unreadable:
-            self.unreadable_ids += 1
+        marketo_id, unreadable = None, None
+        if self._read_id is not None:
+            given = self._read_id(record)
+            marketo_id = None if given is None else lead_id(given)
+            if marketo_id is None and not _is_blank(given):
+                unreadable = given
+                self.unreadable_ids += 1
         email = None if self._email is None else self._read_email(self._email, record, marketo_id)
         if self._looks_up_email:
             lookup_value: str | int | None = None if email is ABSENT else email
         else:
             lookup_value = None if self._lookup is None else self._read_lookup(self._lookup, record)
         if lookup_value is None and marketo_id is None:
-            raise self._missing_key(given if unreadable else None)
+            raise self._missing_key(unreadable)
         person = Person(
             marketo_id,
             lookup_value,
@@ -139,7 +141,7 @@ class PersonMapper:
     def _read_email(self, column: Column, record: Record, marketo_id: int | None) -> Any:
         """The trimmed address; None if the record's is blank, ABSENT if there is none to send."""
         value = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
-        if self._excluded and (domain := self._excluded.match(value)):
+        if self._excluded is not None and (domain := self._excluded.match(value)):
             raise RecordError(
                 Category.EXCLUDED,
                 "The email domain is one of lead_sync.excluded_email_domains.",
