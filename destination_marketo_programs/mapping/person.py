@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, RecordError
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, RecordError, columns_of
 from destination_marketo_programs.mapping.domains import ExcludedDomains
 from destination_marketo_programs.mapping.fields import (
     LONGEST_VALUE,
@@ -45,7 +45,7 @@ class PersonMapper:
             Marketo lead id, one for `email` the address.
         sync: how people are found, what blank values mean, and which domains are excluded.
         fields: what Marketo says of its fields.
-        read_id: gives the Marketo lead id as the record has it; comes before a source for `id`.
+        marketo_id: column of the Marketo lead id; comes before a source for `id`.
 
     Attributes:
         unreadable_ids: records so far whose Marketo lead id is not a number. They are delivered by their lookup
@@ -53,8 +53,14 @@ class PersonMapper:
     """
 
     def __init__(
-        self, sources: Iterable[FieldSource], sync: LeadSync, fields: FieldCatalog, read_id: Reader | None = None
+        self,
+        sources: Iterable[FieldSource],
+        sync: LeadSync,
+        fields: FieldCatalog,
+        marketo_id: Column | None = None,
     ) -> None:
+        sources = tuple(sources)
+        self._columns = (*(source.column for source in sources), *([] if marketo_id is None else [marketo_id]))
         lead: dict[str, FieldSource] = {}
         member: dict[str, FieldSource] = {}
         for source in sources:
@@ -64,7 +70,8 @@ class PersonMapper:
         self._looks_up_email = sync.lookup_field == EMAIL
         self._clear_blanks = sync.blank_values == "clear"
         self._excluded = ExcludedDomains(sync.excluded_email_domains) or None
-        self._read_id = _id_reader(read_id, lead.pop(LEAD_ID, None))
+        mapped_id = lead.pop(LEAD_ID, None)
+        self._read_id = _id_reader(marketo_id, None if mapped_id is None else mapped_id.column)
         email = lead.pop(EMAIL, None)
         self._email = None if email is None else email.column
         self._email_guard: Guard = "always" if email is None else email.guard
@@ -87,6 +94,11 @@ class PersonMapper:
         self._lead_rules = FieldRules(always, fields.lead, clear_blanks=self._clear_blanks)
         self._member_rules = rules(member.values(), fields.member, clear=self._clear_blanks)
         self._on_create, self._if_blank = guarded("on_create"), guarded("if_blank")
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """Every top-level column that a person is built from; None if one of them may be any."""
+        return columns_of(self._columns)
 
     @property
     def lookup_column(self) -> Column | None:
@@ -211,15 +223,13 @@ def _with_email(fields: LeadFields | None, email: str | None) -> LeadFields | No
     return fields if email is None else {**(fields or {}), EMAIL: email}
 
 
-def _id_reader(given: Reader | None, mapped: FieldSource | None) -> Reader | None:
-    if mapped is None:
-        return given
-    read = mapped.column.read
-    if given is None:
-        return read
+def _id_reader(given: Column | None, mapped: Column | None) -> Reader | None:
+    if given is None or mapped is None:
+        column = given or mapped
+        return None if column is None else column.read
 
     def read_either(record: Record) -> object:
-        first, second = given(record), read(record)
+        first, second = given.read(record), mapped.read(record)
         return first if lead_id(first) is not None or _is_blank(second) else second
 
     return read_either

@@ -75,6 +75,16 @@ def is_rounded(value: object) -> bool:
     return isinstance(exponent, int) and exponent > 0
 
 
+def event_text(value: object) -> str | None:
+    """A record's event id or name without surrounding blanks; None if it has none."""
+    if value is None:
+        return None
+    if type(value) is str:
+        text = value.strip()
+        return (text if text.isascii() else encodable(text)) or None
+    return text_of(value)
+
+
 def key_text(value: object) -> str | None:
     """A value as part of a record key; None where it is null, blank or no scalar."""
     if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
