@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from destination_marketo_programs import logs
 from destination_marketo_programs.activation.objects import ObjectSchemas
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.errors import QuotaReachedError, StoppedError, UnreachableError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
@@ -190,7 +191,7 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     _stop_on_signals(client.gate.stop)
     now = utc_now()
     try:
-        return ask_marketo(client, settings, now, raise_transient=True, member_fields=True)
+        return ask_marketo(RestMarketo(client), settings, now, raise_transient=True, member_fields=True)
     except (UnreachableError, QuotaReachedError) as error:
         problem = problem_of(error, "the objects", now, answered_before=error.endpoint != "identity")
         raise CannotDiscoverError("transient_error", [problem]) from error
