@@ -168,7 +168,7 @@ def test_discover_is_not_held_up_by_mistakes_that_only_a_sync_minds(
 def test_discover_on_cloud_does_not_ask_addresses_of_its_own_machine(
     connector: Connector, sandbox: SandboxServer
 ) -> None:
-    run = connector.run("discover", config_for(sandbox), DEPLOYMENT_MODE="CLOUD")
+    run = connector.run("discover", config_for(sandbox), AIRBYTE_EDITION="cloud")
     assert run.code == 1
     assert "domain_url" in run.error["message"]
 
@@ -176,7 +176,7 @@ def test_discover_on_cloud_does_not_ask_addresses_of_its_own_machine(
 def test_discover_lists_what_it_can_if_marketo_cannot_show_programs_now(
     connector: Connector, sandbox: SandboxServer
 ) -> None:
-    sandbox.faults.add(Fault(name="down", path="/rest/asset/", code="611", times=None))
+    sandbox.faults.add(Fault(name="down", path="/rest/asset/", code="709", times=None))
     run = connector.run("discover", config_for(sandbox))
     assert run.code == 0, run.text
     (message,) = run.of("DESTINATION_CATALOG")

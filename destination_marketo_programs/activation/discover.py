@@ -6,17 +6,15 @@ The CDK's message classes lose the catalog, and importing them takes over a seco
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs import logs
 from destination_marketo_programs.activation.objects import ObjectSchemas
-from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
@@ -164,16 +162,12 @@ def _run(path: str, writer: Writer, scrubber: logs.Scrubber) -> int:
 
 def _settings(path: str, scrubber: logs.Scrubber) -> Settings:
     try:
-        config: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "") if isinstance(error, OSError) else "it is not valid JSON"
-        unreadable = Problem(
-            (f"--config {path}",), f"The file cannot be read: {reason}.", "Give the path of a JSON file."
-        )
-        raise CannotDiscoverError([unreadable]) from None
+        config = read_json_file(path, "config")
+    except JsonFileError as error:
+        raise CannotDiscoverError([error.problem]) from None
     if isinstance(config, dict):
         scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
-    loaded = load_settings(config, cloud=_runs_in_cloud())
+    loaded = load_settings(config, cloud=runs_in_cloud())
     if loaded.settings is None:
         raise CannotDiscoverError(loaded.problems)
     scrubber.add(loaded.settings.secrets())
@@ -189,7 +183,3 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     client.window_seconds = client.policy.check_window_seconds
     return ask_marketo(client, settings, utc_now(), raise_transient=False, member_fields=True)
-
-
-def _runs_in_cloud() -> bool:
-    return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"
