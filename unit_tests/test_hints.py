@@ -48,6 +48,7 @@ def test_settings_named_in_fixes_exist() -> None:
         "delivery",
         "domain_url",
         "program_id",
+        "program_status",
         "unmapped_qualifier",
         "use_program_status",
         "lead_scan_threshold",
