@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import jsonschema
 import pytest
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
-from marketo_sandbox import Permission, SandboxServer, Service
+from marketo_sandbox import Fault, Permission, SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -167,9 +168,33 @@ def test_discover_is_not_held_up_by_mistakes_that_only_a_sync_minds(
 def test_discover_on_cloud_does_not_ask_addresses_of_its_own_machine(
     connector: Connector, sandbox: SandboxServer
 ) -> None:
-    run = connector.run("discover", config_for(sandbox), DEPLOYMENT_MODE="CLOUD")
+    run = connector.run("discover", config_for(sandbox), AIRBYTE_EDITION="cloud")
     assert run.code == 1
     assert "domain_url" in run.error["message"]
+
+
+def test_discover_lists_what_it_can_if_marketo_cannot_show_programs_now(
+    connector: Connector, sandbox: SandboxServer
+) -> None:
+    sandbox.faults.add(Fault(name="down", path="/rest/asset/", code="709", times=None))
+    run = connector.run("discover", config_for(sandbox))
+    assert run.code == 0, run.text
+    (message,) = run.of("DESTINATION_CATALOG")
+    assert [item["object_name"] for item in message["destination_catalog"]["operations"]] == ["Program members"]
+    assert "program_links[0].program_id" in run.logs
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_discover_stops_on_request(
+    connector: Connector, sandbox: SandboxServer, number: signal.Signals, code: int
+) -> None:
+    sandbox.faults.add(Fault(name="held", endpoint="leads.describe2", hold_at="before"))
+    with connector.start("discover", config_for(sandbox)) as process:
+        assert sandbox.faults.wait_until_held("held")
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=15)
+    assert process.returncode == code
+    assert out == b""
 
 
 # --- write ---------------------------------------------------------------------------------------------------
