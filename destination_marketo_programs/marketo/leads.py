@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _encode = msgspec.json.encode
 
 
-class Action:
+class Action(StrEnum):
     """Values of `action` in Sync Leads that this connector uses."""
 
     CREATE_OR_UPDATE = "createOrUpdate"
