@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
-from msgspec import UNSET
 
-from destination_marketo_programs.outcomes import Outcome, Result, record_ref
+from destination_marketo_programs.outcomes import Result, record_ref
 from destination_marketo_programs.reconcile.book import add_indexes, digest, key_of
-from destination_marketo_programs.storage import Kind, OutcomeFile, iter_file
+from destination_marketo_programs.storage import Kind
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-_DELIVERED = frozenset({Result.CREATED, Result.UPDATED, Result.UNCHANGED, Result.IMPORTED})
+    from destination_marketo_programs.storage import OutcomeFile
+    from destination_marketo_programs.storage.lines import StoredOutcome
+
+_DELIVERED: frozenset[str] = frozenset({Result.CREATED, Result.UPDATED, Result.UNCHANGED, Result.IMPORTED})
 _ROWS_PER_INSERT = 5_000
 _AT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -51,6 +53,13 @@ FROM sent GROUP BY program ORDER BY program
 _Row = tuple[object, ...]
 
 
+class Outcomes(Protocol):
+    """Gives the outcomes of a file; `storage.Reader` does."""
+
+    def outcomes(self, file: OutcomeFile, /) -> Iterator[StoredOutcome]:
+        """In the order in which they were written."""
+
+
 class ProgramSize(NamedTuple):
     """How many people were delivered to a program.
 
@@ -80,6 +89,7 @@ class Scope(NamedTuple):
 
 def read_expected(
     book: sqlite3.Connection,
+    reader: Outcomes,
     files: Sequence[OutcomeFile],
     scope: Scope,
     on_progress: Callable[[int], None] = lambda _count: None,
@@ -88,12 +98,13 @@ def read_expected(
 
     Args:
         book: empty.
+        reader: reads the files.
         files: in the order of time, as `find_files` gives them.
         scope: what to leave out.
         on_progress: called now and then with the number of outcomes read.
 
     Raises:
-        StorageError: a file cannot be read, or holds a line that is not an outcome.
+        StorageError: a file cannot be read.
     """
     book.execute("BEGIN")
     read = 0
@@ -104,7 +115,7 @@ def read_expected(
         number = runs.setdefault(file.run, len(runs))
         started = file.started_at.strftime(_AT) if file.started_at else ""
         book.execute("INSERT OR IGNORE INTO run VALUES (?, ?, ?)", (number, file.run, started))
-        for count in _read_file(book, file, number, scope):
+        for count in _read_file(book, reader, file, number, scope):
             read += count
             on_progress(read)
     book.execute(_KEEP_LATEST, (scope.since,))
@@ -114,7 +125,7 @@ def read_expected(
     return [ProgramSize(*row) for row in book.execute(_LEADS)]
 
 
-def _read_file(book: sqlite3.Connection, file: OutcomeFile, run: int, scope: Scope) -> Iterator[int]:
+def _read_file(book: sqlite3.Connection, reader: Outcomes, file: OutcomeFile, run: int, scope: Scope) -> Iterator[int]:
     """Yields how many outcomes each insert took."""
     latest: list[_Row] = []
     sent: list[_Row] = []
@@ -127,9 +138,9 @@ def _read_file(book: sqlite3.Connection, file: OutcomeFile, run: int, scope: Sco
         sent.clear()
         return count
 
-    for outcome in iter_file(file):
+    for outcome in reader.outcomes(file):
         program = outcome.program_id
-        if program is None or outcome.dry_run is True or (scope.programs and program not in scope.programs):
+        if program is None or outcome.dry_run or (scope.programs and program not in scope.programs):
             continue
         record = _record_number(file, outcome)
         latest.append((record, program, run, outcome.at))
@@ -140,12 +151,12 @@ def _read_file(book: sqlite3.Connection, file: OutcomeFile, run: int, scope: Sco
     yield insert()
 
 
-def _sent_row(outcome: Outcome) -> _Row:
+def _sent_row(outcome: StoredOutcome) -> _Row:
     key, line = None, None
-    lookup = outcome.lookup_value
+    lookup = "" if outcome.lookup_value is None else str(outcome.lookup_value)
     others = (outcome.detail or {}).get("lead_ids")
-    if lookup is not UNSET and str(lookup):
-        key = key_of(str(lookup))
+    if lookup:
+        key = key_of(lookup)
     elif isinstance(others, list) and others:
         # People who shared the key: if the one that was taken is merged away, it is into one of these.
         key = digest("lead ids", *map(str, others))
@@ -157,19 +168,15 @@ def _sent_row(outcome: Outcome) -> _Row:
         outcome.lead_id,
         key,
         outcome.outcome == Result.IMPORTED,
-        outcome.record_key_is_position is True,
+        outcome.record_key_is_position,
         outcome.stream,
         outcome.record_key,
-        outcome.record_ref or record_ref(_namespace(outcome), outcome.stream, outcome.record_key),
+        outcome.record_ref or record_ref(outcome.namespace or "", outcome.stream, outcome.record_key),
         line,
     )
 
 
-def _record_number(file: OutcomeFile, outcome: Outcome) -> int:
+def _record_number(file: OutcomeFile, outcome: StoredOutcome) -> int:
     # Positions start afresh in every run.
-    position_in = file.run if outcome.record_key_is_position is True else ""
-    return digest(position_in, _namespace(outcome), outcome.stream, outcome.record_key)
-
-
-def _namespace(outcome: Outcome) -> str:
-    return outcome.namespace if isinstance(outcome.namespace, str) else ""
+    position_in = file.run if outcome.record_key_is_position else ""
+    return digest(position_in, outcome.namespace or "", outcome.stream, outcome.record_key)

@@ -80,7 +80,8 @@ def import_result(membership_date: str | None, updated_at: str | None, began: da
     """What an import did for a member, by the dates that Marketo keeps.
 
     Args:
-        membership_date, updated_at: as Marketo gives them, ISO 8601 in UTC to the second.
+        membership_date: as Marketo gives it, ISO 8601 in UTC to the second.
+        updated_at: likewise, of the last change.
         began: aware; no later than the upload of the import's file.
 
     Returns:
