@@ -107,7 +107,8 @@ def findings(
     wanted = [str(verdict) for verdict in Verdict if not only_open or verdict in OPEN]
     query = (
         f"SELECT {_COLUMNS} FROM verdict WHERE verdict IN ({', '.join('?' * len(wanted))})"  # noqa: S608 - constants
-        f" AND {'program = ?' if program is not None else '? IS NULL'} ORDER BY program, lead IS NULL, lead, number LIMIT ?"
+        f" AND {'program = ?' if program is not None else '? IS NULL'}"
+        " ORDER BY program, lead IS NULL, lead, number LIMIT ?"
     )
     for row in book.execute(query, (*wanted, program, limit)):
         yield finding_of(row)

@@ -134,12 +134,12 @@ class Verdicts(msgspec.Struct):
 
 
 class ReconciledProgram(msgspec.Struct):
-    """What `reconcile` found for one program; `from_elsewhere` counts members that did not come from here."""
+    """What `reconcile` found for one program; `from_elsewhere` counts members that did not come from here, if that is known."""
 
     program_id: int
     name: str = ""
     verdicts: Verdicts = msgspec.field(default_factory=Verdicts)
-    from_elsewhere: int = 0
+    from_elsewhere: int | None = None
 
 
 class ReconciledLead(msgspec.Struct):
