@@ -71,5 +71,6 @@ def confirm_imports(book: sqlite3.Connection, store: OutcomeStore, uploads: Mapp
 
 def exact(line: bytes, lead: int, result: Result) -> Outcome:
     """The outcome that replaces an imported one. It keeps its time: that is when the membership was written."""
-    imported = msgspec.json.decode(line, type=Outcome)
+    members = {name: value for name, value in msgspec.json.decode(line).items() if value is not None}
+    imported = msgspec.convert({"event": None, **members}, Outcome)
     return msgspec.structs.replace(imported, outcome=result, lead_id=lead, confirmed=True)

@@ -155,7 +155,7 @@ def _table_of(leads: Sequence[Finding]) -> Table:
     for name in ("Lead", "Verdict", "Sent", "In Marketo", "Delivered", "Record", *(("Fix",) if fixed else ())):
         table.add_column(name, overflow="fold", no_wrap=name in ("Lead", "Verdict", "Record"))
     for lead in leads:
-        row = [
+        row: list[str | Text] = [
             str(lead.lead or "not known"),
             _VERDICTS[lead.verdict][0],
             Text(on_one_line(lead.sent)),
@@ -176,8 +176,8 @@ def _imports(confirmed: Confirmed | None) -> Iterator[str]:
     exact = confirmed.created + confirmed.updated + confirmed.unchanged
     if exact:
         yield (
-            f"Confirmed {counted(exact, 'imported row')}: {confirmed.created:,} created, {confirmed.updated:,} updated, "
-            f"{confirmed.unchanged:,} unchanged. Stored with the outcomes."
+            f"Confirmed {counted(exact, 'imported row')}: {confirmed.created:,} created, "
+            f"{confirmed.updated:,} updated, {confirmed.unchanged:,} unchanged. Stored with the outcomes."
         )
     if confirmed.by_position:
         yield (

@@ -134,7 +134,11 @@ class Verdicts(msgspec.Struct):
 
 
 class ReconciledProgram(msgspec.Struct):
-    """What `reconcile` found for one program; `from_elsewhere` counts members that did not come from here, if that is known."""
+    """What `reconcile` found for one program.
+
+    Attributes:
+        from_elsewhere: members that did not come from here; None if they were not counted.
+    """
 
     program_id: int
     name: str = ""
