@@ -42,6 +42,7 @@ _INDEXES = """
 CREATE INDEX sent_by_lead ON sent (program, lead);
 CREATE INDEX sent_by_key ON sent (program, key);
 CREATE INDEX key_of_sent ON sent (key);
+CREATE INDEX lead_of_sent ON sent (lead);
 """
 
 
