@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"outcomes", "config"},
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
+    "reconcile": {"outcomes", "config", "marketo", "storage", "logs", "text"},
     "report": {"outcomes", "hints", "storage"},
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {
