@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
+from destination_marketo_programs.destination import DestinationMarketoPrograms
 from marketo_sandbox import Fault, Permission, SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
@@ -453,6 +455,56 @@ def test_a_plan_says_what_a_write_then_does(connector: Connector, sandbox: Sandb
         check=True,
     ).stdout.decode()
     assert "STATUS_NOT_FOUND" in text
+
+
+def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Columns and primary key come under the object's names; the cursor is not mapped, so it is no longer there."""
+    configured = catalog(stream("visitors", PROGRAM, ["email", "firstName", "program_status"]))
+    descriptor = {"name": "visitors"}
+    status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
+    complete = {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": status}}
+    people = [
+        {"email": "a@example.com", "firstName": "Ann", "program_status": None},
+        {"email": "b@example.com", "firstName": None, "program_status": "Attended"},
+        {"email": "c@example.com", "firstName": "Cy", "program_status": "Gone home"},
+    ]
+    lines = [*(record(data, "visitors") for data in people), state(7, "visitors"), json.dumps(complete).encode()]
+    run = connector.write(config_for(sandbox, **local(tmp_path)), lines, configured)
+    assert run.code == 0, run.text
+    (echoed,) = run.states
+    assert (echoed["id"], echoed["stream"]["stream_descriptor"]) == (7, descriptor)
+    stats = echoed["destinationStats"]
+    assert (stats["recordCount"], stats["rejectedRecordCount"]) == (2.0, 1.0)
+    assert sandbox.state.members_by_email(1004) == {"a@example.com": "Registered", "b@example.com": "Attended"}
+    (rejected,) = [json.loads(line) for path in tmp_path.glob("**/rejected-*.jsonl") for line in path.open()]
+    assert rejected["record"]["data"] == people[2]
+    assert rejected["rejection"]["record_key"] == "c@example.com"
+    # Sent again as it is, with the catalog of its sync, it is mapped by the same object.
+    rejected["record"]["data"]["program_status"] = "Engaged"
+    again = connector.write(config_for(sandbox), [json.dumps(rejected).encode()], configured)
+    assert again.code == 0, again.text
+    assert sandbox.state.members_by_email(1004)["c@example.com"] == "Engaged"
+
+
+def test_the_cdk_s_own_interface_knows_objects(sandbox: SandboxServer) -> None:
+    message = AirbyteMessageSerializer.load(json.loads(record({"email": "x@example.com", "event": 5}, "people")))
+    configured = ConfiguredAirbyteCatalogSerializer.load(catalog(stream("people", PROGRAM)))
+    written = DestinationMarketoPrograms().write(config_for(sandbox), configured, [message])
+    assert [message.type.value for message in written if message.type.value != "LOG"] == []
+    assert sandbox.state.members_by_email(1004) == {"x@example.com": "Registered"}
+
+
+def test_outcomes_of_objects_go_onto_the_page(connector: Connector, sandbox: SandboxServer, tmp_path: Path) -> None:
+    config = config_for(sandbox, **local(tmp_path / "kept"))
+    lines = [
+        record({"email": f"{name}@example.com", "program_status": status}, "people")
+        for name, status in (("a", None), ("b", "Attended"), ("c", "Nowhere"), ("d", "Nowhere"))
+    ]
+    InProcess(config, catalog(stream("people", PROGRAM, ["email", "program_status"]))).run(lines)
+    page = tmp_path / "report.html"
+    command = [*connector.arguments("report"), str(tmp_path / "kept"), "--output", str(page)]
+    subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=True)
+    assert "STATUS_NOT_FOUND" in page.read_text()
 
 
 # --- the guide -----------------------------------------------------------------------------------------------
