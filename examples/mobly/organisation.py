@@ -119,6 +119,11 @@ class Organisation:
         with self._lock:
             self._event_leads[event_id][lead_id] = {"leadId": lead_id, "registered": False, "checkedIn": False}
 
+    def update_event(self, event_id: int, **fields: Any) -> None:
+        """Set members of an event, such as its `endDate`."""
+        with self._lock:
+            self._events[event_id].update(copy.deepcopy(fields))
+
     def delete_event(self, event_id: int) -> None:
         """Delete an event's list; the event itself stays in the list of events, which another client may have read."""
         with self._lock:
