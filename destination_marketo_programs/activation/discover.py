@@ -17,6 +17,7 @@ from destination_marketo_programs.activation.objects import ObjectSchemas, first
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.config.explain import tell
 from destination_marketo_programs.config.loading import events_of
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
@@ -184,4 +185,4 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     settings = settings.model_copy(update={"delivery": delivery})
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     client.window_seconds = client.policy.check_window_seconds
-    return ask_marketo(client, settings, utc_now(), raise_transient=False, member_fields=True)
+    return ask_marketo(RestMarketo(client), settings, utc_now(), raise_transient=False, member_fields=True)
