@@ -115,7 +115,10 @@ def whole_number(value: object) -> int | None:
         return value
     if isinstance(value, str):
         # An exponent is not read from a text: `12e5` may be an id of another system.
-        match = _WHOLE_TEXT.fullmatch(value.strip())
+        text = value.strip()
+        if text.isdecimal() and text.isascii() and len(text) <= _MOST_WHOLE_DIGITS:
+            return int(text)
+        match = _WHOLE_TEXT.fullmatch(text)
         return None if match is None else int(match[1])
     number = _decimal(value)
     if number is None or number.adjusted() >= _MOST_WHOLE_DIGITS or is_rounded(number) or not is_whole(number):
