@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TOKEN_PATH = "/identity/oauth/token"  # noqa: S105 - a path
 _JSON = "application/json;charset=UTF-8"
+_FILE = "text/plain;charset=UTF-8"
 _FORM = "application/x-www-form-urlencoded"
 _COMPRESSED_FROM_BYTES = 1024
 _encoder = msgspec.json.Encoder()
@@ -42,6 +43,7 @@ class RawCall(msgspec.Struct):
     content_type: str
     authorization: str
     accept_encoding: str
+    range: str = ""
 
 
 class Reply(msgspec.Struct):
@@ -56,6 +58,7 @@ class Reply(msgspec.Struct):
     content_type: str = _JSON
     encoding: str = ""
     cut: bool = False
+    headers: dict[str, str] = {}
 
 
 CUT = Reply(cut=True, status=0)
@@ -88,7 +91,7 @@ class Gateway:
         # A reset meanwhile replaces them; a call ends where it began.
         calls, limits = instance.calls, instance.limits
         calls.begin(call, kept=instance.settings.log_calls)
-        instance.bulk.advance()
+        instance.advance()
         fault = instance.faults.plan(endpoint, method, raw.path, raw.body)
         call.fault = fault.name or None
         reply = CUT
@@ -138,6 +141,7 @@ class Gateway:
                 content_type=raw.content_type,
                 service=service,
                 call=call,
+                range=raw.range,
                 log_keys=instance.settings.log_calls and instance.settings.log_keys,
                 fault=fault,
             )
@@ -160,7 +164,7 @@ class Gateway:
             self._later(commit, fault, call)
             return CUT
         # Even without latency other calls get their turn here, as they would on a real server.
-        await asyncio.sleep(self._instance.settings.latency_seconds)
+        await asyncio.sleep(self._instance.settings.latency_seconds + request.work_seconds)
         await self._pause(fault, "during")
         answer = commit()
         call.executed = True
@@ -226,7 +230,10 @@ class Gateway:
         if answer.file is not None:
             # Half a file with a whole answer around it could not be told from a whole file.
             cut = fault.cut_short or fault.truncate
-            return Reply(200, answer.file, "text/plain;charset=UTF-8", cut=cut)
+            if answer.file_range is None:
+                return Reply(200, answer.file, _FILE, cut=cut)
+            first, last, size = answer.file_range
+            return Reply(206, answer.file, _FILE, cut=cut, headers={"Content-Range": f"bytes {first}-{last}/{size}"})
         body: dict[str, Any] = {"requestId": call.request_id, "success": True}
         if answer.asset:
             body |= {"errors": [], "warnings": answer.warnings or []}
@@ -267,12 +274,12 @@ class Gateway:
         if raw.method not in {"GET", "POST"}:
             return Reply(405, b"", "text/html")
         if query.get("grant_type") != "client_credentials":
-            return _unauthorized("invalid_request", "Unsupported grant type")
+            return self._unauthorized("invalid_request", "Unsupported grant type")
         for service in settings.services:
             if service.client_id == query.get("client_id"):
                 given = query.get("client_secret", "").encode()
                 if not secrets.compare_digest(service.client_secret.encode(), given):
-                    return _unauthorized("invalid_client", "Bad client credentials")
+                    return self._unauthorized("invalid_client", "Bad client credentials")
                 call.user = service.user
                 call.executed = True
                 token, seconds = self._instance.tokens.issue(service, settings.token_life_seconds)
@@ -283,11 +290,11 @@ class Gateway:
                     "scope": service.user,
                 }
                 return Reply(200, _encoder.encode(body))
-        return _unauthorized("invalid_client", "No client with requested id")
+        return self._unauthorized("invalid_client", "No client with requested id")
 
-
-def _unauthorized(error: str, description: str) -> Reply:
-    return Reply(401, _encoder.encode({"error": error, "error_description": description}))
+    def _unauthorized(self, error: str, description: str) -> Reply:
+        status = 200 if self._instance.settings.identity_errors_as_200 else 401
+        return Reply(status, _encoder.encode({"error": error, "error_description": description}))
 
 
 def _damaged(reply: Reply, fault: Fault) -> Reply:
@@ -300,7 +307,8 @@ def _damaged(reply: Reply, fault: Fault) -> Reply:
 def _query(raw: RawCall) -> dict[str, str]:
     """Parameters of the call; repeated ones are joined by commas, as a list would be."""
     pairs = parse_qsl(raw.query_string, keep_blank_values=True)
-    if ("_method", "GET") in pairs and raw.method == "POST" and _is_form(raw):
+    by_form = ("_method", "GET") in pairs or raw.path == TOKEN_PATH
+    if by_form and raw.method == "POST" and _is_form(raw):
         pairs += parse_qsl(raw.body.decode("utf-8", "replace"), keep_blank_values=True)
     query: dict[str, str] = {}
     for name, value in pairs:
