@@ -11,6 +11,7 @@ PROTOCOL_COMMANDS = ("spec", "check", "write", "discover")
 COMMANDS = {
     "plan": ("destination_marketo_programs.plan.cli", "say what a write would do, without writing"),
     "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
+    "retry": ("destination_marketo_programs.retry.cli", "send rejected records again"),
     "sandbox": ("marketo_sandbox.cli", "run a local stand-in for Marketo"),
     "demo": ("marketo_programs_demo.cli", "sandbox, sample leads, check, write and report in one go"),
 }

@@ -36,7 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"outcomes", "config"},
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
-    "report": {"outcomes", "hints", "storage"},
+    "summary": {"outcomes"},
+    "report": {"outcomes", "hints", "storage", "summary"},
+    "retry": {"outcomes", "config", "storage", "report", "summary"},
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {
         "outcomes",

@@ -35,17 +35,21 @@ def parsed(data: bytes) -> Any:
         raise ValueError("too deep") from None
 
 
-def dumped(value: Any) -> str:
+def dumped(value: Any, *, ascii_only: bool = False) -> str:
     """JSON of what `parsed` gave; numbers as they were."""
     match value:
         case Number():
             return str.__str__(value)
         case dict():
-            return "{" + ",".join(f"{dumped(name)}:{dumped(below)}" for name, below in value.items()) + "}"
+            pairs = (
+                f"{dumped(name, ascii_only=ascii_only)}:{dumped(below, ascii_only=ascii_only)}"
+                for name, below in value.items()
+            )
+            return "{" + ",".join(pairs) + "}"
         case list():
-            return "[" + ",".join(map(dumped, value)) + "]"
+            return "[" + ",".join(dumped(each, ascii_only=ascii_only) for each in value) + "]"
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=ascii_only)
 
 
 def flattened(value: Any, path: str | None = None) -> dict[str, Leaf]:
@@ -84,17 +88,19 @@ def safe_cell(text: str) -> str:
 
 
 def with_cell(record: Any, path: str, leaf: Leaf) -> None:
-    """Put a value at a path of a parsed record, which has it.
+    """Put a value at a path of a parsed record; objects on the way that are missing are made.
 
     Raises:
-        KeyError: it has not.
+        ValueError: something else than an object is on the way.
     """
     *above, last = (re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in _parts(path))
     place = record
     for name in above:
+        if place.get(name) is None:
+            place[name] = {}
         place = place[name]
-    if last not in place:
-        raise KeyError(path)
+        if not isinstance(place, dict):
+            raise ValueError(f"{name} is not an object")  # noqa: TRY004 - of the data, not of the caller
     place[last] = leaf
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.report.database import OTHER_EVENTS
-from destination_marketo_programs.report.table import BETWEEN, RECORD_PREFIX, ref_cell
+from destination_marketo_programs.report.table import BETWEEN, RECORD_PREFIX, clipped, ref_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 MAX_LEADS = 20_000
 MAX_RECORDS_BYTES = 12_000_000
 """Rejected records that the page carries, together; those beyond are in the storage only."""
-
-MAX_TEXT = 2_000
-"""Longest text of an outcome on the page, in characters; the storage has it whole."""
 
 MAX_SAFE_INTEGER = 2**53
 OUTCOME = (
@@ -69,9 +66,7 @@ class _Texts:
         """Place of the text in the table; None for none."""
         if not text:
             return None
-        if len(text) > MAX_TEXT:
-            text = f"{text[:MAX_TEXT]}…"
-        return self.all.setdefault(text, len(self.all))
+        return self.all.setdefault(clipped(text), len(self.all))
 
 
 def page_data(findings: Findings, leads: Leads) -> dict[str, Any]:
@@ -135,13 +130,13 @@ class _Builder:
             email = lead.email or (lookup if lookup and "@" in lookup else None)
             yield _cut(
                 [
-                    first.key[:MAX_TEXT],
+                    clipped(first.key),
                     self.texts.number(stream),
                     ref_cell(first.ref),
                     lead.news or None,
                     [self._outcome(each, first.ref) for each in lead.outcomes],
-                    _clipped(lead.name),
-                    _clipped(email),
+                    lead.name and clipped(lead.name),
+                    email and clipped(email),
                     self.texts.number(lead.company),
                     self._record(lead),
                 ]
@@ -230,7 +225,3 @@ def _cut(values: list[Any]) -> list[Any]:
     while values and values[-1] is None:
         values.pop()
     return values
-
-
-def _clipped(text: str | None) -> str | None:
-    return text if text is None or len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"

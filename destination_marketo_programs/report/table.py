@@ -24,6 +24,9 @@ RECORD_PREFIX = "record."
 """Before the titles of the columns that hold the record's own values."""
 
 MAX_RECORD_COLUMNS = 300
+MAX_TEXT = 2_000
+"""Longest text about a lead, in characters, but for the cells of its record; the storage has it whole."""
+
 BETWEEN = " | "
 """Stands between the values of several programs in one cell."""
 
@@ -92,15 +95,24 @@ def write_csv(file: TextIO, leads: Callable[[], Iterable[Lead]], findings: Findi
 def row_of(lead: Lead, shown: dict[str, Callable[[LeadOutcome], Any]]) -> list[str]:
     """The cells before those of the record."""
     first = lead.outcomes[0].wide
+    stream = first.stream if first.namespace is None else f"{first.namespace}.{first.stream}"
     told = [each for each in lead.outcomes if each.cell.outcome == Result.REJECTED] or lead.outcomes
     cells = [
         ref_cell(first.ref),
-        *map(safe_cell, (lead.name or "", lead.email or "", lead.company or "", first.stream, first.key, lead.news)),
+        *(
+            safe_cell(clipped(text or ""))
+            for text in (lead.name, lead.email, lead.company, stream, first.key, lead.news)
+        ),
     ]
     for of in shown.values():
-        values = dict.fromkeys(str(value) for each in told if (value := of(each)) not in {None, ""})
+        values = dict.fromkeys(clipped(str(value)) for each in told if (value := of(each)) not in {None, ""})
         cells.append(safe_cell(BETWEEN.join(values)))
     return cells
+
+
+def clipped(text: str) -> str:
+    """The text, cut where it is longer than `MAX_TEXT`."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def ref_cell(ref: str) -> str:

@@ -65,12 +65,14 @@ class Lead(msgspec.Struct):
     """One record with all outcomes of it that count.
 
     Attributes:
+        record: see `record_number`.
         kind: see `lead_kind`.
         news: `new`, `still` or `fixed`, seen from the last sync; blank where there is nothing to say.
         name, email, company: from its rejected record, if there is one.
         data: the rejected record as JSON; None if there is none, or a very long one.
     """
 
+    record: int
     kind: str
     news: str
     outcomes: list[LeadOutcome]
@@ -172,7 +174,7 @@ class Tally:
             for cell, number in msgspec.json.decode(packed, type=list[tuple[int, int]]):
                 (line,) = connection.execute("SELECT line FROM wide WHERE number = ?", (number,)).fetchone()
                 outcomes.append(LeadOutcome(*self.database.cells[cell], msgspec.json.decode(line, type=Wide)))
-            lead = Lead(lead_kind(outcome.cell.outcome for outcome in outcomes), news, outcomes)
+            lead = Lead(record, lead_kind(outcome.cell.outcome for outcome in outcomes), news, outcomes)
             stored = connection.execute(
                 "SELECT name, email, company, data FROM stored WHERE record = ?", (record,)
             ).fetchone()

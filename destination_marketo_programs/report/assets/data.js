@@ -66,11 +66,11 @@ const barOf = (label) => data.bars.findIndex((bar) => bar.label === label);
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const found = start();
-  if (![...given.keys()].some((name) => name in EMPTY)) return found;
+  if (![...given.keys()].some((name) => Object.hasOwn(EMPTY, name))) return found;
   for (const name of Object.keys(EMPTY)) found[name] = given.get(name) ?? "";
   if (found.kind && !KINDS.some(([kind]) => kind === found.kind)) found.kind = "";
-  if (found.news && !(found.news in NEWS)) found.news = "";
-  if (found.verdict && !(found.verdict in VERDICTS)) found.verdict = "";
+  if (found.news && !Object.hasOwn(NEWS, found.news)) found.news = "";
+  if (found.verdict && !Object.hasOwn(VERDICTS, found.verdict)) found.verdict = "";
   if (found.reason && !reasons.some((reason) => reason.id === found.reason)) found.reason = found.part = "";
   if (found.event && !events.some((event) => idOf(event) === found.event)) found.event = "";
   if (found.program && !programs.some((program) => idOf(program) === found.program)) found.program = "";

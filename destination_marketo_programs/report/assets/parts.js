@@ -33,7 +33,7 @@ function chip(outcome) {
   const where = outcome.program.short || (outcome.event.id === null ? "no program" : `no program for ${outcome.event.label}`);
   return h("li", { class: `chip ${DELIVERED.has(outcome.result) ? "delivered" : outcome.result}` },
     h("span", { class: "dot", "aria-hidden": "true" }), value(where), outcome.status && h("b", {}, value(outcome.status)),
-    h("span", { class: "what" }, outcome.verdict && outcome.verdict in VERDICTS ? `${outcome.result}, now ${VERDICTS[outcome.verdict]}` : outcome.confirmed ? `${outcome.result}, confirmed` : outcome.result));
+    h("span", { class: "what" }, Object.hasOwn(VERDICTS, outcome.verdict) ? `${outcome.result}, now ${VERDICTS[outcome.verdict]}` : outcome.confirmed ? `${outcome.result}, confirmed` : outcome.result));
 }
 
 // What in the record decided it, in one line.
@@ -83,7 +83,7 @@ function answerPart(outcome) {
     ["Event", outcome.event.id === null ? null : outcome.event.name ? h("span", {}, value(outcome.event.name), ` (${outcome.event.id})`) : value(outcome.event.label)],
     ["We sent", outcome.program.id === null || outcome.result === "skipped" ? null : h("span", {}, "status ", value(outcome.status || "(none)"), outcome.fields ? h("span", {}, " with the fields ", value(outcome.fields)) : "")],
     ["Outcome", outcome.confirmed ? `${outcome.result}, confirmed by reconcile` : outcome.result],
-    ["In Marketo now", outcome.verdict in VERDICTS ? VERDICTS[outcome.verdict] + (outcome.found ? ` (${outcome.found})` : "") : null],
+    ["In Marketo now", Object.hasOwn(VERDICTS, outcome.verdict) ? VERDICTS[outcome.verdict] + (outcome.found ? ` (${outcome.found})` : "") : null],
     ["Marketo's answer", outcome.message || outcome.reason?.code ? h("span", {}, outcome.reason?.code ? `${outcome.reason.code}: ` : "", outcome.message ? value(outcome.message) : "(no message)") : null],
     ["Why", outcome.reason ? outcome.reason.title : null],
     ["Because", outcome.detail ? because(outcome) : null],
