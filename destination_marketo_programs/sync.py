@@ -105,6 +105,7 @@ class Sync:
         self._client = client
         self._writer = writer
         self._started = client.gate.clock()
+        client.gate.budget.used_before = preflight.used_today
         self.tally = Tally()
         lead_sync = settings.lead_sync
         policy = LeadPolicy(
@@ -130,7 +131,8 @@ class Sync:
         map_record = mapping_of(streams, settings, preflight)
 
         def step_of(group: GroupKey) -> int:
-            return preflight.steps.get(group, 0)
+            rank = preflight.steps.get(group)
+            return rank.step if rank else 0
 
         bulk: BulkLane | None = None
         method = settings.delivery.method
