@@ -297,7 +297,6 @@ def test_more_than_2400_leads_of_a_program_are_extracted(
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (Fault(endpoint="members.export.create", code="1029", message="Daily quota exceeded", times=None), "quota"),
         (Fault(endpoint="members.export.enqueue", code="1035", message="Unsupported filter", times=None), "1035"),
         (Fault(endpoint="members.export.create", code="603", message="Access denied", times=None), "603"),
     ],
