@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from destination_marketo_programs.marketo import activities, assets, bulk_import, extracts, leads, members, usage
+from destination_marketo_programs.marketo.envelope import JsonObject
+from destination_marketo_programs.marketo.leads import LeadFields, row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.marketo.leads import Action, FieldInfo, LeadDescription
     from destination_marketo_programs.marketo.rows import RowReply
 
-JsonObject = dict[str, Any]
-"""A JSON object as Marketo gives it, each member of any kind."""
-LeadFields = dict[str, Any]
-"""REST names -> JSON values."""
 
-
-def row_bytes(row: LeadFields) -> int:
-    """What a row adds to the body of a call; a body of rows must stay below `leads.MAX_BODY_BYTES`."""
-    return len(msgspec.json.encode(row)) + 1
+__all__ = ["JsonObject", "LeadFields", "Marketo", "RestMarketo", "row_bytes"]
 
 
 class Marketo(Protocol):
@@ -100,8 +93,12 @@ class Marketo(Protocol):
     def member_extract_status(self, export_id: str) -> ExtractJob:
         """How far an extract is; Marketo renews it once a minute at most."""
 
-    def member_extract_file(self, export_id: str) -> Iterator[bytes]:
-        """The file of a completed extract, CSV with a header, in pieces."""
+    def member_extract_file(self, export_id: str, max_bytes: int) -> BinaryIO:
+        """The file of a completed extract, CSV with a header; the caller closes it.
+
+        Raises:
+            MarketoError: the call failed, or the file is longer than `max_bytes`.
+        """
 
     # --- assets, fields, account -----------------------------------------------------------------------------
 
@@ -143,8 +140,7 @@ class RestMarketo:
         self, rows: Sequence[LeadFields], action: Action, lookup_field: str, partition: str = ""
     ) -> list[RowReply]:
         """See `Marketo.sync_leads`."""
-        encoded = [msgspec.json.encode(row) for row in rows]
-        return leads.sync_leads(self._client, encoded, action, lookup_field, partition)
+        return leads.sync_leads(self._client, rows, action, lookup_field, partition)
 
     def sync_status(self, program_id: int, status: str, lead_ids: Sequence[int]) -> list[RowReply]:
         """See `Marketo.sync_status`."""
@@ -200,9 +196,9 @@ class RestMarketo:
         """See `Marketo.member_extract_status`."""
         return extracts.extract_status(self._client, export_id)
 
-    def member_extract_file(self, export_id: str) -> Iterator[bytes]:
+    def member_extract_file(self, export_id: str, max_bytes: int) -> BinaryIO:
         """See `Marketo.member_extract_file`."""
-        return extracts.extract_file(self._client, export_id)
+        return extracts.extract_file(self._client, export_id, max_bytes)
 
     def program(self, program_id: int) -> Program | None:
         """See `Marketo.program`."""
