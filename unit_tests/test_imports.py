@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"outcomes"},
     "outcomes": set(),
     "protocol": set(),
-    "marketo": set(),
+    "marketo": {"outcomes"},
     "logs": {"protocol"},
     "hints": {"outcomes"},
     "config": {"model"},
@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "airbyte_cdk": {"destination"},
     "requests": {"marketo"},
+    "urllib3": {"marketo"},
     "boto3": {"storage"},
     "pydantic": {"config"},
     "aiohttp": set(),

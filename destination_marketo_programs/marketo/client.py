@@ -22,6 +22,7 @@ from destination_marketo_programs.marketo.envelope import (
     read_status,
 )
 from destination_marketo_programs.marketo.errors import (
+    MarketoError,
     Next,
     OutcomeUnknownError,
     RefusedError,
@@ -127,33 +128,28 @@ class MarketoClient:
                 reauthentications = 0
             tries[answer.next] += 1
             first_failure = first_failure or now
-            decision = decide(
-                Failure(
-                    answer.next,
-                    answer.code,
-                    tries[answer.next],
-                    now - first_failure,
-                    call.repeatable,
-                    call.rows,
-                    self._last_success > first_failure,
-                    reauthentications,
-                ),
-                self.policy.window_seconds,
+            failure = Failure(
+                answer.next,
+                answer.code,
+                tries[answer.next],
+                now - first_failure,
+                call.repeatable,
+                call.rows,
+                self._last_success > first_failure,
+                reauthentications,
             )
+            decision = decide(failure, self.policy.window_seconds)
             if decision is Retry.WITH_NEW_TOKEN:
                 self._tokens.drop(token)
                 reauthentications += 1
                 tries[answer.next] -= 1
-                continue
-            if not isinstance(decision, Retry):
-                told = (call.endpoint, answer.code, answer.message, answer.request_id)
-                if decision is OutcomeUnknownError:
-                    raise OutcomeUnknownError(*told, sent_at=sent_at)
-                raise decision(*told)
-            if answer.next is Next.REAUTHENTICATE:
-                self._tokens.drop(token)
-                reauthentications = 0
-            self._wait(call.endpoint, answer, tries.total())
+            elif decision is Retry.AGAIN:
+                if answer.next is Next.REAUTHENTICATE:
+                    self._tokens.drop(token)
+                    reauthentications = 0
+                self._wait(call.endpoint, answer, tries.total())
+            else:
+                raise _error(decision, call, answer, sent_at)
 
     def _once(self, request: Request, token: str, read: Callable[[Reply], Any]) -> Any:
         """What `read` makes of the answer, or how the try failed."""
@@ -179,6 +175,11 @@ class MarketoClient:
             self.gate.slow_down(answer.code, delay)
         if not self.gate.pause(delay):
             raise StoppedError(endpoint, "stop")
+
+
+def _error(kind: type[MarketoError], call: Call, answer: Failed, sent_at: float) -> MarketoError:
+    told = (call.endpoint, answer.code, answer.message, answer.request_id)
+    return OutcomeUnknownError(*told, sent_at=sent_at) if kind is OutcomeUnknownError else kind(*told)
 
 
 def _request(call: Call) -> Request:

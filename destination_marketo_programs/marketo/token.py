@@ -11,7 +11,6 @@ from destination_marketo_programs.marketo.calls import MAX_ANSWER_BYTES, TIME_LI
 from destination_marketo_programs.marketo.envelope import Failed, MisshapenError, decoded, read_status
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
-    ConfigurationFaultError,
     Next,
     StoppedError,
     UnreachableError,
@@ -114,10 +113,8 @@ class Tokens:
             now = self._gate.clock()
             tries += 1
             first_failure = first_failure or now
-            if token.next is Next.REFUSED:
-                raise BadCredentialsError(ENDPOINT, token.code, token.message)
             if token.next is Next.CONFIGURATION:
-                raise ConfigurationFaultError(ENDPOINT, token.code, token.message)
+                raise BadCredentialsError(ENDPOINT, token.code, token.message)
             if now - first_failure >= self._window_seconds:
                 raise UnreachableError(ENDPOINT, token.code)
             self._wait(ENDPOINT, token, tries)
@@ -163,7 +160,7 @@ class Tokens:
         if status not in (400, 401, 403) and not (status == 200 and says_so):  # noqa: PLR2004 - HTTP's OK
             return None
         sentence = members.get("error_description") or error
-        return Failed(Next.REFUSED, f"HTTP {status}", self._showable(sentence))
+        return Failed(Next.CONFIGURATION, f"HTTP {status}", self._showable(sentence))
 
     def _showable(self, sentence: object) -> str | None:
         """Marketo's sentence, unless it repeats what we sent."""

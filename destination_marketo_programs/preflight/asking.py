@@ -118,7 +118,7 @@ class _Inquiry:
         facts.used_today = self._ask("the number of calls made today", Need.NOTHING, calls_today)
         used_before = max((facts.used_today or 0) - made_before, 0)
         if self._raise_transient:
-            budget.used_before = used_before
+            budget.note_used_before(used_before)
             if budget.exhausted:
                 raise QuotaReachedError("usage", OWN_BUDGET)
         facts.leads = self._ask("the fields of people", Need.PERSON, describe_leads)
@@ -134,7 +134,7 @@ class _Inquiry:
             if archived is not None:
                 facts.archived_in[program.id] = archived
         # Only now: `check` reports every problem, the one of a budget that is used up among them.
-        budget.used_before = used_before
+        budget.note_used_before(used_before)
         if self._denied:
             facts.problems += denied_problems(self._denied, all_denied=not self._answered)
         return facts

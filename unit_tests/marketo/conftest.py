@@ -7,6 +7,7 @@ import pytest
 
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
+from destination_marketo_programs.marketo.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +60,16 @@ class Api:
         self._numbers = itertools.count(1)
         mocker.get(f"{ORIGIN}/identity/oauth/token", json=self._token)
 
-    def new_client(self) -> MarketoClient:
+    def new_client(self, policy: RetryPolicy | None = None, *, read_only: bool = False) -> MarketoClient:
         return MarketoClient(
-            ORIGIN, "client-id", CLIENT_SECRET, self.gate, jitter=lambda: 0.0, on_token=self.told.append
+            ORIGIN,
+            "client-id",
+            CLIENT_SECRET,
+            self.gate,
+            policy,
+            jitter=lambda: 0.0,
+            on_token=self.told.append,
+            read_only=read_only,
         )
 
     def _token(self, _request: Any, _context: Any) -> dict[str, Any]:

@@ -56,7 +56,13 @@ def test_later_stages_learn_programs_steps_and_fields(checks: Checks) -> None:
     )
 
     assert preflight.programs[1004] == Program(
-        1004, "Spring Expo 2026", "Event", "Tradeshow", "Default", FolderRef("Folder", 512)
+        1004,
+        "Spring Expo 2026",
+        "Event",
+        "Tradeshow",
+        "Default",
+        FolderRef("Folder", 512),
+        "https://app-sb01.marketo.com/#ME1004A1",
     )
     assert {key: step for key, step in preflight.steps.items() if key[0] == 1003} == {
         (1003, NOT_IN_PROGRAM): 0,
