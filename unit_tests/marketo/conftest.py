@@ -7,12 +7,13 @@ import pytest
 
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
-from destination_marketo_programs.marketo.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import requests_mock as mock
+
+    from destination_marketo_programs.marketo.retry import RetryPolicy
 
 ORIGIN = "https://123-ABC-456.mktorest.com"
 CLIENT_SECRET = "hJ8k/secret+part"

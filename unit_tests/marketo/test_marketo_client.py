@@ -13,6 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
 import requests
 import urllib3
@@ -41,6 +42,7 @@ from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.marketo.transport import Answer, Request, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import requests_mock as mock
@@ -96,12 +98,12 @@ def test_a_netrc_file_puts_no_other_credentials_into_a_call(
 def test_proxy_and_certificates_of_the_environment_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Self-hosted platforms reach the internet through both; `NO_PROXY` names Marketo where they do not."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("NO_PROXY", "elsewhere.example")
     api.answers("GET", PATH, DONE)
     api.client.send(READ)
     assert api.calls[0].proxies["https"] == "http://proxy.example:3128"
-    assert api.calls[0].verify == requests.certs.where()
+    assert api.calls[0].verify == certifi.where()
     monkeypatch.setenv("NO_PROXY", "mktorest.com")
     api.new_client().send(READ)
     assert not api.calls[1].proxies.get("https")
@@ -872,10 +874,14 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_said(api: Api
 
 
 def test_other_failures_do_not_use_up_the_tries_for_a_usable_answer(api: Api) -> None:
-    answers = iter([misread, misread, lambda reply: reply.result])
+    answers: Iterator[Callable[[Reply], Any]] = iter([misread, misread, lambda reply: reply.result])
+
+    def read(reply: Reply) -> Any:
+        return next(answers)(reply)
+
     busy = failure("608")
     api.answers("GET", PATH, busy, busy, DONE, busy, DONE, DONE)
-    assert api.client.send(READ, lambda reply: next(answers)(reply)) == [{"id": 1}]
+    assert api.client.send(READ, read) == [{"id": 1}]
     assert len(api.calls) == 6
 
 

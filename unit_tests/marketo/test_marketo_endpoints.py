@@ -32,6 +32,7 @@ from destination_marketo_programs.marketo.errors import (
 from destination_marketo_programs.marketo.leads import (
     Action,
     FieldInfo,
+    LeadFields,
     describe_leads,
     list_partitions,
     query_leads,
@@ -68,7 +69,7 @@ def query_of(call: Any) -> dict[str, str]:
 # --- Sync Leads ----------------------------------------------------------------------------------------------
 
 ROWS = [{"email": "ada@example.org", "firstName": "Ada"}, {"email": "bob@example.org"}]
-BY_ID = [{"id": 7, "firstName": "Ada"}, {"id": 8}]
+BY_ID: list[LeadFields] = [{"id": 7, "firstName": "Ada"}, {"id": 8}]
 FITTING = [{"id": 7, "status": "created"}, {"status": "skipped", "reasons": [{"code": "1007", "message": "Multiple"}]}]
 
 
