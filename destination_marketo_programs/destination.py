@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import logging
 import os
 import queue
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
@@ -29,8 +27,16 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_marketo_programs import logs
+from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
 from destination_marketo_programs.catalog import Catalog, read_catalog, stream_problems
-from destination_marketo_programs.config import Settings, connector_spec, load_settings
+from destination_marketo_programs.config import (
+    JsonFileError,
+    Settings,
+    connector_spec,
+    load_settings,
+    read_json_file,
+    runs_in_cloud,
+)
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.delivery.pipeline import Terminated
@@ -90,11 +96,6 @@ def problem_text(problems: Sequence[Problem]) -> str:
     if len(problems) == 1:
         return str(problems[0])
     return f"{len(problems)} problems:\n" + "\n".join(f"{number}. {item}" for number, item in enumerate(problems, 1))
-
-
-def runs_in_cloud() -> bool:
-    """Whether this is Airbyte Cloud, where addresses of the connector's own machine are out of bounds."""
-    return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"
 
 
 class DestinationMarketoPrograms(Destination):
@@ -277,16 +278,19 @@ class DestinationMarketoPrograms(Destination):
         problems += catalog.problems
         if settings is None:
             raise ConfigurationError(problems)
-        problems += stream_problems(catalog.streams, settings.lead_sync.mode)
+        problems += stream_problems(catalog.streams, settings.lead_sync.mode, object_problems(settings))
         client = connect(settings, on_token=lambda token: self._scrubber.add([token]))
         self._stop.append(client.gate.stop)
         store = open_outcome_store(settings)
         try:
-            preflight = run_preflight(client, settings, store, problems, raise_transient=True)
+            preflight = run_preflight(
+                client, settings, store, problems, raise_transient=True, member_fields=any_object(catalog.streams)
+            )
             for note in preflight.notes:
                 logger.info(note)
-            if preflight.problems:
-                raise ConfigurationError(preflight.problems)
+            problems = [*preflight.problems, *column_problems(catalog.streams, settings, preflight.fields)]
+            if problems:
+                raise ConfigurationError(problems)
             log_stream_notes(settings, catalog.streams)
             sync = Sync(settings, preflight, catalog.streams, client, store, writer)
             self._stop.append(sync.delivery.stop)
@@ -305,14 +309,9 @@ class DestinationMarketoPrograms(Destination):
 def read_json(path: str, what: str) -> Any:
     """Read a JSON file given on the command line."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
-        raise ConfigurationError([_file_problem(path, what, str(reason))]) from None
-
-
-def _file_problem(path: str, what: str, reason: str) -> Problem:
-    return Problem((f"--{what} {path}",), f"The file cannot be read: {reason}.", "Give the path of a JSON file.")
+        return read_json_file(path, what)
+    except JsonFileError as error:
+        raise ConfigurationError([error.problem]) from None
 
 
 def program_gone(settings: Settings, error: ProgramGoneError) -> Problem:

@@ -5,15 +5,24 @@ Nothing here does I/O or imports another module of the package but `outcomes` an
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 import msgspec
 
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
-from destination_marketo_programs.text import on_one_line
+from destination_marketo_programs.text import LONGEST_NAME, on_one_line
 
 LeadFields = dict[str, Any]
 """REST API name -> JSON scalar, as one row of Sync Leads takes it (without the lookup field and `id`)."""
+
+
+class _Unreadable(Enum):
+    UNREADABLE = "unreadable"
+
+
+UNREADABLE: Final = _Unreadable.UNREADABLE
+"""Stands for a part of a record that is not kept: nested too deeply, or a number out of all bounds."""
 
 
 class Person(msgspec.Struct, gc=False):
@@ -90,7 +99,6 @@ class Mapped(msgspec.Struct, gc=False):
         record_id: the record's own `id` as text, used as the record key if the stream has no primary key.
         unlinked_event: the event as outcomes show it, if no program link matches it.
         unmapped_values: the record's qualifier values, if no qualifier mapping applies to them.
-        unreadable_id: whether the record has a Marketo lead id that cannot be read as a number; it is not used then.
     """
 
     person: Person | None
@@ -99,11 +107,14 @@ class Mapped(msgspec.Struct, gc=False):
     record_id: str | None
     unlinked_event: str | None = None
     unmapped_values: tuple[str, ...] = ()
-    unreadable_id: bool = False
 
 
 Location = tuple[str | int, ...]
 """Keys and list positions from the top, such as `("program_links", 2, "program_status")`."""
+
+
+_LONGEST_OPTION = 400
+"""An option of the command line stands with the path that follows it."""
 
 
 def path_of(location: Location) -> str:
@@ -113,7 +124,8 @@ def path_of(location: Location) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         else:
-            path += f".{on_one_line(step)}" if path else on_one_line(step)
+            longest = _LONGEST_OPTION if step.startswith("--") else LONGEST_NAME
+            path += ("." if path else "") + on_one_line(step, longest)
     return path
 
 
@@ -126,12 +138,14 @@ class Problem(msgspec.Struct, frozen=True):
         message: what is wrong. Never a secret.
         fix: what to do about it.
         place: where in the form's words, such as `Program link 3, event 4711`; "" for places that no form shows.
+        also: further places of the same mistake; "" if there are none.
     """
 
     location: Location
     message: str
     fix: str
     place: str = ""
+    also: str = ""
 
     @property
     def path(self) -> str:
@@ -140,4 +154,5 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         where = f"{self.place} ({self.path})" if self.place else self.path
-        return f"{where}: {self.message} {self.fix}".rstrip()
+        also = f"Also applies to {self.also}. " if self.also else ""
+        return f"{where}: {self.message} {also}{self.fix}".rstrip()

@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalog": {"model", "config", "protocol"},
     "model": {"outcomes"},
     "outcomes": set(),
-    "protocol": set(),
+    "jsontext": {"model"},
+    "protocol": {"jsontext"},
     "marketo": {"outcomes"},
     "logs": {"protocol"},
     "hints": {"outcomes"},
@@ -48,9 +49,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rehearsal",
         "sync",
         "catalog",
+        "activation",
     }
     | {"model", "protocol", "logs", "mapping"},
-    "activation": {"model", "outcomes", "config", "mapping", "marketo", "preflight", "protocol", "logs", "sync"},
+    "activation": {
+        "model",
+        "outcomes",
+        "config",
+        "mapping",
+        "marketo",
+        "preflight",
+        "protocol",
+        "logs",
+        "sync",
+        "catalog",
+    },
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 

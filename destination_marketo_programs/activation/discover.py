@@ -6,29 +6,25 @@ The CDK's message classes lose the catalog, and importing them takes over a seco
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs import logs
 from destination_marketo_programs.activation.objects import ObjectSchemas
-from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.marketo.errors import QuotaReachedError, StoppedError, UnreachableError
+from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
-from destination_marketo_programs.preflight.faults import problem_of
 from destination_marketo_programs.protocol import OutputClosedError, Writer, write_to_descriptor
 from destination_marketo_programs.sync import connect
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from destination_marketo_programs.activation.objects import ActivationObject, JsonObject
     from destination_marketo_programs.config import ProgramLink, Settings
@@ -38,17 +34,21 @@ logger = logging.getLogger("airbyte.discover")
 
 EXIT_FAILED = 1
 EXIT_TERMINATED = 143
+EXIT_INTERRUPTED = 130
+
+_PASSING = ("domain_url", "delivery.daily_call_budget")
+"""Where a problem is told that is Marketo's state at the moment: out of reach, or no calls left today."""
 
 
 class CannotDiscoverError(Exception):
     """The objects cannot be listed; the text says why and what to do.
 
     Attributes:
-        failure_type: of the TRACE.
+        failure_type: of the TRACE: whether it may go by itself, or has to be put right.
     """
 
-    def __init__(self, failure_type: str, problems: list[Problem]) -> None:
-        self.failure_type = failure_type
+    def __init__(self, problems: Sequence[Problem], *, passing: bool = False) -> None:
+        self.failure_type = "transient_error" if passing else "config_error"
         super().__init__("\n".join(map(str, problems)))
 
 
@@ -76,7 +76,8 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
     """
     if facts.leads is None or not facts.leads.fields:
         unknown = Problem(("client_id",), "Marketo describes no fields of people to this API user.", "Check its role.")
-        raise CannotDiscoverError("config_error", facts.problems or [unknown])
+        passing = any(problem.path in _PASSING for problem in facts.problems)
+        raise CannotDiscoverError(facts.problems or [unknown], passing=passing)
     schemas = ObjectSchemas(settings, facts.leads.fields, facts.members)
     objects = [schemas.program_members()]
     warnings = [str(problem) for problem in facts.problems]
@@ -91,7 +92,7 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
     warnings += [
         f"The Marketo field {quoted(name)} is left out of the catalog. Another column of the object has that name: "
         "rename the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
-        for name in dict.fromkeys(name for item in objects for name in item.fields.shadowed)
+        for name in dict.fromkeys(name for item in objects for name in item.columns.shadowed)
     ]
     return Discovered(objects, warnings)
 
@@ -123,13 +124,15 @@ def main(arguments: list[str]) -> int:
     """Print the catalog on standard output.
 
     Returns:
-        0; 1 with a TRACE if the configuration, the credentials or the fields of people cannot be used; 143 if the
-        process was asked to end.
+        0; 1 with a TRACE if the configuration, the credentials or the fields of people cannot be used.
     """
     parser = argparse.ArgumentParser(prog="destination-marketo-programs discover")
     parser.add_argument("--config", required=True, help="path of the JSON file with the config")
     parser.add_argument("--debug", action="store_true", help="log more")
     parsed = parser.parse_args(arguments)
+    # Nothing is written to Marketo, so there is nothing to settle first.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_TERMINATED))
+    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(EXIT_INTERRUPTED))
     writer = Writer(write_to_descriptor(1))
     # Nothing but this writer may reach standard output, whichever library would like to print.
     sys.stdout = sys.stderr
@@ -137,8 +140,6 @@ def main(arguments: list[str]) -> int:
     logs.install(writer, scrubber, debug=parsed.debug)
     try:
         return _run(parsed.config, writer, scrubber)
-    except StoppedError:
-        return EXIT_TERMINATED
     except OutputClosedError:
         return EXIT_FAILED
 
@@ -147,8 +148,6 @@ def _run(path: str, writer: Writer, scrubber: logs.Scrubber) -> int:
     try:
         settings = _settings(path, scrubber)
         found = discover(settings, _ask(settings, scrubber))
-    except StoppedError:
-        raise
     except CannotDiscoverError as error:
         writer.message(logs.trace_error(scrubber, error.failure_type, str(error), error))
         return EXIT_FAILED
@@ -164,18 +163,14 @@ def _run(path: str, writer: Writer, scrubber: logs.Scrubber) -> int:
 
 def _settings(path: str, scrubber: logs.Scrubber) -> Settings:
     try:
-        config: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "") if isinstance(error, OSError) else "it is not valid JSON"
-        unreadable = Problem(
-            (f"--config {path}",), f"The file cannot be read: {reason}.", "Give the path of a JSON file."
-        )
-        raise CannotDiscoverError("config_error", [unreadable]) from None
+        config = read_json_file(path, "config")
+    except JsonFileError as error:
+        raise CannotDiscoverError([error.problem]) from None
     if isinstance(config, dict):
         scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
-    loaded = load_settings(config, cloud=_runs_in_cloud())
+    loaded = load_settings(config, cloud=runs_in_cloud())
     if loaded.settings is None:
-        raise CannotDiscoverError("config_error", loaded.problems)
+        raise CannotDiscoverError(loaded.problems)
     scrubber.add(loaded.settings.secrets())
     for problem in loaded.problems:
         logger.warning("A sync would not begin: %s", problem)
@@ -186,6 +181,7 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     """What Marketo says; a budget that is used up for today does not keep anyone from choosing an object."""
     delivery = settings.delivery.model_copy(update={"daily_call_budget": None})
     settings = settings.model_copy(update={"delivery": delivery})
+<<<<<<< HEAD
     policy = RetryPolicy().for_check()
     client = connect(settings, policy, on_token=lambda token: scrubber.add([token]), read_only=True)
     _stop_on_signals(client.gate.stop)
@@ -203,3 +199,8 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
 
 def _runs_in_cloud() -> bool:
     return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"
+=======
+    client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
+    client.window_seconds = client.policy.check_window_seconds
+    return ask_marketo(client, settings, utc_now(), raise_transient=False, member_fields=True)
+>>>>>>> main

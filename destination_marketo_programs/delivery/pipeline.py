@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.queues import GroupKey
     from destination_marketo_programs.delivery.recorder import Recorder
     from destination_marketo_programs.delivery.work import LeadRow, MemberRow
-    from destination_marketo_programs.mapping import Mapper
     from destination_marketo_programs.marketo.limits import Gate
     from destination_marketo_programs.marketo.rows import RowReply
+    from destination_marketo_programs.model import Mapped
     from destination_marketo_programs.protocol import StateMessage, StreamKey
 
 logger = logging.getLogger("airbyte.delivery")
@@ -136,7 +136,7 @@ class Delivery:
     """Delivers everything on standard input, once.
 
     Args:
-        mapper: record to targets.
+        map_record: stream name and data of a record to targets.
         leads: who writes leads.
         members: who writes memberships.
         step_of: progression step of (program id, status).
@@ -150,7 +150,7 @@ class Delivery:
 
     def __init__(
         self,
-        mapper: Mapper,
+        map_record: Callable[[str, object], Mapped],
         leads: LeadWrites,
         members: MemberWrites,
         step_of: Callable[[GroupKey], int],
@@ -161,7 +161,7 @@ class Delivery:
         options: Options,
         bulk: BulkLane | None = None,
     ) -> None:
-        self._map = mapper.map
+        self._map = map_record
         self._lead_writes = leads
         self._member_writes = members
         self._recorder = recorder

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.text import frequent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_FREQUENT = 10
-LONGEST_VALUE_SHOWN = 60
 MAX_DISTINCT_VALUES = 10_000
 """Distinct unmapped values or unlinked events counted by name; what comes after is counted together."""
 
@@ -85,18 +85,7 @@ class Tally:
 
 
 def _frequent(title: str, counter: Counter[str]) -> list[str]:
-    if not counter:
-        return []
-    shown = ", ".join(f'"{_shown(value)}" {count:,}' for value, count in counter.most_common(MOST_FREQUENT))
-    rest = len(counter) - MOST_FREQUENT
-    return [f"{title}: {shown}" + (f", and {rest:,} more" if rest > 0 else "")]
-
-
-def _shown(value: str) -> str:
-    """A value from a record as a log may show it. Qualifier values name no person, unless somebody typed it there."""
-    if "@" in value:
-        return "(not shown)"
-    return value if len(value) <= LONGEST_VALUE_SHOWN else value[:LONGEST_VALUE_SHOWN] + "…"
+    return [f"{title}: {frequent(counter, MOST_FREQUENT)}."] if counter else []
 
 
 def count_values(counter: Counter[str], values: Iterable[str]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
 from destination_marketo_programs.catalog import read_catalog, stream_problems
-from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.errors import MarketoError, StoppedError
@@ -86,19 +85,22 @@ def main(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
     """Number of records that would be rejected."""
-    loaded = load_settings(_read_json(args.config, "config"), cloud=_runs_in_cloud())
+    loaded = load_settings(_read_json(args.config, "config"), cloud=runs_in_cloud())
     catalog = read_catalog(_read_json(args.catalog, "catalog"))
     settings, streams = loaded.settings, catalog.streams
     problems = [*loaded.problems, *catalog.problems]
     if settings is None:
         raise _CannotPlanError(problems_text(problems))
     scrubber.add(settings.secrets())
-    problems += stream_problems(streams, settings.lead_sync.mode)
+    problems += stream_problems(streams, settings.lead_sync.mode, object_problems(settings))
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     # The outcome storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
-    preflight = run_preflight(client, settings, NoStore(), problems, raise_transient=True)
-    if preflight.problems:
-        raise _CannotPlanError(problems_text(preflight.problems))
+    preflight = run_preflight(
+        client, settings, NoStore(), problems, raise_transient=True, member_fields=any_object(streams)
+    )
+    problems = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
+    if problems:
+        raise _CannotPlanError(problems_text(problems))
     for note in preflight.notes:
         logger.info(note)
     log_stream_notes(settings, streams)
@@ -128,16 +130,11 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _runs_in_cloud() -> bool:
-    return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"
-
-
 def _read_json(path: str, what: str) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "") if isinstance(error, OSError) else "it is no JSON"
-        raise _CannotPlanError(f"--{what} {path} cannot be read: {reason}. Give the path of a JSON file.") from None
+        return read_json_file(path, what)
+    except JsonFileError as error:
+        raise _CannotPlanError(str(error)) from None
 
 
 def _log_to_stderr(scrubber: Scrubber) -> None:

@@ -16,6 +16,7 @@ from destination_marketo_programs.activation.objects import ObjectSchemas, progr
 from destination_marketo_programs.config import Settings, load_settings
 from destination_marketo_programs.marketo.assets import Program, Status
 from destination_marketo_programs.marketo.leads import FieldInfo, LeadDescription
+from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import Facts
 
 STATUSES = [
@@ -216,7 +217,7 @@ def test_a_key_stays_a_key_if_a_qualifier_reads_the_same_column() -> None:
     found = discover(settings, facts_of())
     assert found.warnings == []
     assert operations(found, settings)[0]["json_schema"]["properties"]["id"]["type"] == ["null", "integer"]
-    assert found.objects[0].fields.lead[0] == "email"
+    assert found.objects[0].columns.lead[0] == "email"
 
 
 def test_programs_that_nobody_can_be_added_to_are_left_out_with_the_path_of_their_links() -> None:
@@ -251,6 +252,21 @@ def test_without_fields_of_people_there_is_nothing_to_list(leads: LeadDescriptio
     with pytest.raises(CannotDiscoverError, match=r"client_id: .*\S") as error:
         discover(settings_of(), facts_of(leads=leads))
     assert error.value.failure_type == "config_error"
+
+
+@pytest.mark.parametrize(
+    ("path", "failure_type"),
+    [
+        ("domain_url", "transient_error"),
+        ("delivery.daily_call_budget", "transient_error"),
+        ("client_secret", "config_error"),
+    ],
+)
+def test_why_marketo_does_not_describe_people_decides_the_kind_of_failure(path: str, failure_type: str) -> None:
+    problem = Problem(tuple(path.split(".")), "It does not work.", "Look again.")
+    with pytest.raises(CannotDiscoverError, match="It does not work") as error:
+        discover(settings_of(), facts_of(leads=None, problems=[problem]))
+    assert error.value.failure_type == failure_type
 
 
 def test_what_else_marketo_does_not_say_is_a_warning() -> None:
