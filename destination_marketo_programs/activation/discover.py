@@ -181,26 +181,6 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     """What Marketo says; a budget that is used up for today does not keep anyone from choosing an object."""
     delivery = settings.delivery.model_copy(update={"daily_call_budget": None})
     settings = settings.model_copy(update={"delivery": delivery})
-<<<<<<< HEAD
     policy = RetryPolicy().for_check()
     client = connect(settings, policy, on_token=lambda token: scrubber.add([token]), read_only=True)
-    _stop_on_signals(client.gate.stop)
-    now = utc_now()
-    try:
-        return ask_marketo(client, settings, now, raise_transient=True, member_fields=True)
-    except (UnreachableError, QuotaReachedError) as error:
-        problem = problem_of(error, "the objects", now, answered_before=error.endpoint != "identity")
-        raise CannotDiscoverError("transient_error", [problem]) from error
-
-
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop())
-
-
-def _runs_in_cloud() -> bool:
-    return os.environ.get("DEPLOYMENT_MODE", "").strip().upper() == "CLOUD"
-=======
-    client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
-    client.window_seconds = client.policy.check_window_seconds
     return ask_marketo(client, settings, utc_now(), raise_transient=False, member_fields=True)
->>>>>>> main
