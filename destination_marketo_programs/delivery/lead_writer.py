@@ -372,4 +372,5 @@ def _row(
 
 
 def _rejected(reply: RowReply, category: str | None = None) -> Rejected:
-    return Rejected(category or category_for(reply.code), reply.code, reply.message, reply.request_id)
+    found = category or category_for(reply.code, reply.message)
+    return Rejected(found, reply.code, reply.message, reply.request_id)

@@ -1,8 +1,8 @@
 """Marketo's error codes as data, and the exceptions that say what happens next.
 
 Source: Adobe, "Error codes" of the Marketo REST API, and the observations recorded in docs/decisions. A code says
-the same at response and at record level unless an entry says otherwise; texts vary and are not matched, but for 1029,
-which means three things.
+the same at response and at record level unless an entry says otherwise; texts vary and are not matched, but where a
+code means several things (1003, 1029).
 """
 
 from __future__ import annotations
@@ -73,8 +73,6 @@ RESPONSE_CODES: dict[str, Rule] = {
 
 RECORD_CATEGORIES: dict[str, Category] = {
     "1001": Category.FIELD_INVALID,
-    # "Invalid data": among others a value that is too long, for which Adobe documents no code of its own.
-    "1003": Category.FIELD_INVALID,
     "1004": Category.LEAD_NOT_FOUND,
     "1006": Category.FIELD_INVALID,
     "1007": Category.DUPLICATE_LEADS,
@@ -82,8 +80,6 @@ RECORD_CATEGORIES: dict[str, Category] = {
     "1009": Category.PARTITION_DENIED,
     "1010": Category.PARTITION_DENIED,
     "1025": Category.STATUS_NOT_FOUND,
-    # Of a single record: it does not fit into a call, however alone it is.
-    "HTTP 413": Category.FIELD_INVALID,
 }
 """Record-level code -> outcome category; every code that is not here is RECORD_REFUSED."""
 
@@ -95,7 +91,8 @@ SEVERAL_LEADS_MATCH = "1007"
 OBJECT_NOT_FOUND = "1013"
 COMPANY_UPDATE_REFUSED = "1021"
 STATUS_NOT_FOUND = "1025"
-TOO_MANY_RESULTS = "1003"
+INVALID_DATA = "1003"
+TOO_MANY_RESULTS = INVALID_DATA
 EXTRACT_REFUSED = "1029"
 FILTER_NOT_SUPPORTED = "1035"
 
@@ -108,6 +105,7 @@ class ExtractRefusal(Enum):
     ALREADY_QUEUED = "this job is in the queue"
 
 
+_TOO_LONG = re.compile(r"too long|longer than|length|exceeds", re.IGNORECASE).search
 _QUOTA = re.compile(r"quota|allocation|\bMB\b", re.IGNORECASE).search
 _ALREADY = re.compile(r"\balready\b", re.IGNORECASE).search
 
@@ -131,8 +129,14 @@ def rule_for(code: str, message: str | None = None) -> Rule:
     return Rule("unknown code", Next.RETRY_THEN_REFUSED)
 
 
-def category_for(code: str | None) -> Category:
-    """The outcome category of a record that Marketo refused with this code."""
+def category_for(code: str | None, message: str | None = None) -> Category:
+    """The outcome category of a record that Marketo refused with this code.
+
+    Adobe documents no code for a value that is too long. Where it comes as 1003, "invalid data", only the text says
+    that a field is at fault, as it is in the result file of an import.
+    """
+    if code == INVALID_DATA and _TOO_LONG(message or ""):
+        return Category.FIELD_INVALID
     return RECORD_CATEGORIES.get(code or "", Category.RECORD_REFUSED)
 
 

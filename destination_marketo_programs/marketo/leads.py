@@ -38,7 +38,8 @@ LeadFields = dict[str, Any]
 """REST names -> JSON values."""
 MOST_PAGES = 50
 """Marketo lists 1,000 leads for a query, 300 a page."""
-ROW_TOO_LARGE = "HTTP 413"
+TOO_LARGE = "HTTP 413"
+"""What Marketo would answer to a body that is too long."""
 
 _encode = msgspec.json.encode
 
@@ -90,7 +91,7 @@ def rows_body(endpoint: str, members: dict[str, Any], rows: Sequence[LeadFields]
     except UnicodeEncodeError:
         raise RefusedError(endpoint, "609", "a text holds half a character") from None
     if len(body) > MAX_BODY_BYTES:
-        raise TooLargeError(endpoint, ROW_TOO_LARGE, "the rows are longer than Marketo takes in one call")
+        raise TooLargeError(endpoint, TOO_LARGE, "the rows are longer than Marketo takes in one call")
     return body
 
 

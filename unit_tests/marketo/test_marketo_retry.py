@@ -224,13 +224,27 @@ def test_categories_are_those_of_outcomes() -> None:
         ("1025", "STATUS_NOT_FOUND"),
         ("1002", "RECORD_REFUSED"),
         ("501", "RECORD_REFUSED"),
-        ("1003", "FIELD_INVALID"),
-        ("HTTP 413", "FIELD_INVALID"),
+        ("1003", "RECORD_REFUSED"),
+        ("HTTP 413", "RECORD_REFUSED"),
         (None, "RECORD_REFUSED"),
     ],
 )
 def test_a_code_gives_its_category(code: str | None, category: str) -> None:
     assert category_for(code) == category
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "category"),
+    [
+        ("1003", "Value for field 'title' is longer than 255 characters", Category.FIELD_INVALID),
+        ("1003", "Value too long for field Title", Category.FIELD_INVALID),
+        ("1003", "Too many results match the filter", Category.RECORD_REFUSED),
+        ("609", "too long", Category.RECORD_REFUSED),
+        ("1007", "too long", Category.DUPLICATE_LEADS),
+    ],
+)
+def test_a_value_that_is_too_long_is_the_fields_fault(code: str, message: str, category: Category) -> None:
+    assert category_for(code, message) is category
 
 
 @pytest.mark.parametrize(
