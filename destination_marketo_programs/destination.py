@@ -40,6 +40,7 @@ from destination_marketo_programs.config import (
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.delivery.pipeline import Terminated
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.errors import (
     ConfigurationFaultError,
     MarketoError,
@@ -251,7 +252,7 @@ class DestinationMarketoPrograms(Destination):
             self._stop.append(client.gate.stop)
             store = open_outcome_store(settings)
             try:
-                preflight = run_preflight(client, settings, store, problems)
+                preflight = run_preflight(RestMarketo(client), settings, store, problems)
             finally:
                 store.close()
             for note in preflight.notes:
@@ -284,7 +285,12 @@ class DestinationMarketoPrograms(Destination):
         store = open_outcome_store(settings)
         try:
             preflight = run_preflight(
-                client, settings, store, problems, raise_transient=True, member_fields=any_object(catalog.streams)
+                RestMarketo(client),
+                settings,
+                store,
+                problems,
+                raise_transient=True,
+                member_fields=any_object(catalog.streams),
             )
             for note in preflight.notes:
                 logger.info(note)

@@ -10,6 +10,10 @@ from typing import NoReturn
 PROTOCOL_COMMANDS = ("spec", "check", "write", "discover")
 COMMANDS = {
     "plan": ("destination_marketo_programs.plan.cli", "say what a write would do, without writing"),
+    "reconcile": (
+        "destination_marketo_programs.reconcile.cli",
+        "compare what was delivered with what Marketo holds",
+    ),
     "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
     "sandbox": ("marketo_sandbox.cli", "run a local stand-in for Marketo"),
     "demo": ("marketo_programs_demo.cli", "sandbox, sample leads, check, write and report in one go"),

@@ -104,6 +104,7 @@ class Sync:
         self._client = client
         self._writer = writer
         self._started = client.gate.clock()
+        client.gate.budget.note_used_before(preflight.used_today)
         self.tally = Tally()
         lead_sync = settings.lead_sync
         policy = LeadPolicy(
@@ -129,7 +130,8 @@ class Sync:
         map_record = mapping_of(streams, settings, preflight)
 
         def step_of(group: GroupKey) -> int:
-            return preflight.steps.get(group, 0)
+            rank = preflight.steps.get(group)
+            return rank.step if rank else 0
 
         bulk: BulkLane | None = None
         method = settings.delivery.method

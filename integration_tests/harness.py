@@ -16,6 +16,7 @@ from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import Writer
@@ -196,7 +197,7 @@ class InProcess:
         self.store = open_outcome_store(loaded.settings)
         streams = read_catalog(catalog or catalog_of("leads")).streams
         preflight = run_preflight(
-            self.client,
+            RestMarketo(self.client),
             loaded.settings,
             self.store,
             loaded.problems,

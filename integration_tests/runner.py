@@ -13,6 +13,7 @@ from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import Writer, write_to_descriptor
@@ -25,7 +26,7 @@ def main(config_path: str, catalog_path: str) -> None:
     assert loaded.settings is not None
     client = connect(loaded.settings, RetryPolicy(window_seconds=20, first_delay_seconds=0.01, create_settle_seconds=2))
     store = open_outcome_store(loaded.settings)
-    preflight = run_preflight(client, loaded.settings, store, loaded.problems, raise_transient=True)
+    preflight = run_preflight(RestMarketo(client), loaded.settings, store, loaded.problems, raise_transient=True)
     assert not preflight.problems, preflight.problems
     streams = read_catalog(json.loads(Path(catalog_path).read_text())).streams
     writer = Writer(write_to_descriptor(1))

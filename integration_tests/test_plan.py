@@ -17,6 +17,7 @@ from marketo_programs_demo.leads import STREAM, generate
 
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.plan.listings import JsonListing
 from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.preflight import run_preflight
@@ -70,7 +71,7 @@ def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
     loaded = load_settings(config, cloud=False)
     assert loaded.settings is not None, loaded.problems
     client = connect(loaded.settings, QUICK, read_only=True)
-    preflight = run_preflight(client, loaded.settings, NoStore(), raise_transient=True)
+    preflight = run_preflight(RestMarketo(client), loaded.settings, NoStore(), raise_transient=True)
     assert not preflight.problems, [str(problem) for problem in preflight.problems]
     read_end, write_end = os.pipe()
     out = io.BytesIO()

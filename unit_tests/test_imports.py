@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"outcomes", "config"},
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
+    "reconcile": {"outcomes", "config", "marketo", "storage", "logs", "text"},
     "report": {"outcomes", "hints", "storage"},
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {
@@ -174,6 +175,7 @@ def test_the_way_of_the_data_does_not_load_the_cdk() -> None:
     """What the sources say is not all: a package's own `__init__`, or a library, could import it as well."""
     script = (
         f"import sys, {PACKAGE}.run, {PACKAGE}.delivery.pipeline, {PACKAGE}.sync, {PACKAGE}.report\n"
+        f"import {PACKAGE}.activation.discover\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'airbyte_cdk', 'boto3', 'aiohttp'}))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

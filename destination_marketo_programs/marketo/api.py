@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from destination_marketo_programs.marketo import activities, assets, bulk_import, extracts, leads, members, usage
 from destination_marketo_programs.marketo.envelope import JsonObject
@@ -93,12 +93,8 @@ class Marketo(Protocol):
     def member_extract_status(self, export_id: str) -> ExtractJob:
         """How far an extract is; Marketo renews it once a minute at most."""
 
-    def member_extract_file(self, export_id: str, max_bytes: int) -> BinaryIO:
-        """The file of a completed extract, CSV with a header; the caller closes it.
-
-        Raises:
-            MarketoError: the call failed, or the file is longer than `max_bytes`.
-        """
+    def member_extract_file(self, export_id: str) -> Iterator[bytes]:
+        """The file of a completed extract, CSV with a header, in pieces."""
 
     # --- assets, fields, account -----------------------------------------------------------------------------
 
@@ -196,9 +192,9 @@ class RestMarketo:
         """See `Marketo.member_extract_status`."""
         return extracts.extract_status(self._client, export_id)
 
-    def member_extract_file(self, export_id: str, max_bytes: int) -> BinaryIO:
+    def member_extract_file(self, export_id: str) -> Iterator[bytes]:
         """See `Marketo.member_extract_file`."""
-        return extracts.extract_file(self._client, export_id, max_bytes)
+        return extracts.extract_file(self._client, export_id)
 
     def program(self, program_id: int) -> Program | None:
         """See `Marketo.program`."""

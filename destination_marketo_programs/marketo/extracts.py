@@ -24,13 +24,14 @@ from destination_marketo_programs.marketo.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from destination_marketo_programs.marketo.client import MarketoClient
 
 MAX_PROGRAMS_PER_EXTRACT = 10
 MAX_FILE_BYTES = 500_000_000
 """What Marketo lets a company extract in a day."""
+PIECE_BYTES = 65_536
 _PATH = "/bulk/v1/program/members/export"
 
 
@@ -104,23 +105,26 @@ def extract_status(client: MarketoClient, export_id: str) -> ExtractJob:
     return client.send(get("extract_status", f"{_PATH}/{export_id}/status.json"), _read_job)
 
 
-def extract_file(client: MarketoClient, export_id: str, max_bytes: int = MAX_FILE_BYTES) -> BinaryIO:
-    """`GET …/{exportId}/file.json`: the file of a completed job, CSV with a header.
+def extract_file(client: MarketoClient, export_id: str) -> Iterator[bytes]:
+    """`GET …/{exportId}/file.json`: the file of a completed job, CSV with a header, in pieces.
 
-    Kept in the folder for temporary files unless it is short, without a name there; the caller closes it.
+    It is fetched as a whole when the first piece is asked for, so that a broken connection can be retried, and kept
+    meanwhile in the folder for temporary files, without a name there.
 
     Raises:
-        MarketoError: the call failed, or the file is longer than `max_bytes`.
+        MarketoError: the call failed.
     """
     call = Call(
         "extract_file",
         "GET",
         f"{_PATH}/{export_id}/file.json",
         time_limit_seconds=ASSET_TIME_LIMIT_SECONDS,
-        max_bytes=max_bytes,
+        max_bytes=MAX_FILE_BYTES,
         as_file=True,
     )
-    return client.send(call, file_of)
+    with client.send(call, file_of) as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 def file_of(reply: Reply) -> BinaryIO:

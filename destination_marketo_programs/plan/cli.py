@@ -16,6 +16,7 @@ from destination_marketo_programs.catalog import read_catalog, stream_problems
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.logs import Scrubber
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.errors import MarketoError, StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.plan.failures import failure_text, problems_text
@@ -96,7 +97,7 @@ def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     # The outcome storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
     preflight = run_preflight(
-        client, settings, NoStore(), problems, raise_transient=True, member_fields=any_object(streams)
+        RestMarketo(client), settings, NoStore(), problems, raise_transient=True, member_fields=any_object(streams)
     )
     problems = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
     if problems:

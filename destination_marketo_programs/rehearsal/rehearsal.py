@@ -57,14 +57,14 @@ class Rehearsal:
 
     def __init__(self, client: MarketoClient, policy: LeadPolicy, preflight: Preflight, method: str) -> None:
         self._gate = client.gate
-        self._steps = preflight.steps
+        self._steps = steps = {group: rank.step for group, rank in preflight.steps.items()}
         self._programs = preflight.programs
         self._method = method
         self._overlay = Overlay()
         self._calls = WriteCalls(client.gate.budget.used_now)
         fields = preflight.fields
         self.leads = PlannedLeads(client, policy, self._overlay, fields.lead, self._calls)
-        self.members = PlannedMembers(client, self._overlay, preflight.steps, fields.member, self._calls)
+        self.members = PlannedMembers(client, self._overlay, steps, fields.member, self._calls)
 
         self.files: PlannedFiles | None = None
         if method != "rest" and bulk_possible(policy):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
 from destination_marketo_programs.marketo.retry import RetryPolicy
@@ -45,7 +46,7 @@ class Checks:
         once = RetryPolicy(window_seconds=0.0)
         self.client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate, once)
         return run_preflight(
-            self.client,
+            RestMarketo(self.client),
             settings,
             store or NoStore(),
             loaded.problems,
