@@ -39,6 +39,7 @@ from destination_marketo_programs.reconcile.fix import FIX_WINDOW_SECONDS
 from destination_marketo_programs.reconcile.running import Findings, Reconciliation, RunFacts
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
+from destination_marketo_programs.storage.reader import S3_PREFIX
 from destination_marketo_programs.text import printable
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
     facts = RunFacts(reader.runs(places), instance_of(settings.domain_url))
     gate = _gate(settings)
     _stop_on_signals(gate)
-    marketo = _connect(settings, gate, RetryPolicy(), scrubber)
+    marketo = _connect(settings, gate, RetryPolicy(), scrubber, read_only=True)
+    if settings.delivery.daily_call_budget is not None:
+        gate.budget.note_used_before(marketo.calls_today())
     pace = LOCAL_PACE if settings.domain_url.startswith("http://") else ExtractPace()
     extraction = Extraction(marketo, gate.pause, pace, args.max_export_mb * _MB)
     progress = Console(stderr=True, highlight=False, markup=False)
@@ -149,7 +152,7 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         run = Reconciliation(book, marketo, facts, extraction, status.update)
         run.compare(reader, files, scope, args.max_export_mb * _MB)
         # A part of the storage does not say what the latest outcome of a record is: from it nothing is concluded.
-        whole = home is not None and home in places
+        whole = home is not None and _same_place(home, places)
         store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
         try:
             if whole:
@@ -178,6 +181,12 @@ def _fix(run: Reconciliation, marketo: Marketo, gate: Gate) -> MarketoError | No
     except MarketoError as error:
         return error
     return None
+
+
+def _same_place(home: str, places: Sequence[str]) -> bool:
+    if home.startswith(S3_PREFIX):
+        return home.rstrip("/") in [place.rstrip("/") for place in places]
+    return Path(home).resolve() in [Path(place).resolve() for place in places if not place.startswith(S3_PREFIX)]
 
 
 def _print(args: argparse.Namespace, book: sqlite3.Connection, found: Findings, facts: RunFacts) -> None:
@@ -254,7 +263,9 @@ def _gate(settings: Settings) -> Gate:
     return Gate(Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls), Budget(delivery.daily_call_budget))
 
 
-def _connect(settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scrubber) -> Marketo:
+def _connect(
+    settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scrubber, *, read_only: bool = False
+) -> Marketo:
     client = MarketoClient(
         settings.domain_url,
         settings.client_id,
@@ -262,6 +273,7 @@ def _connect(settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scru
         gate,
         policy,
         on_token=lambda token: scrubber.add([token]),
+        read_only=read_only,
     )
     return RestMarketo(client)
 
@@ -308,8 +320,8 @@ def _failure_text(error: MarketoError) -> str:
             return f"{error}. Check client_id and client_secret (Admin > Integration > LaunchPoint)."
         case ConfigurationFaultError():
             return (
-                f"{error}. Check the API user's role (Read-Only Lead, Read-Only Assets; Read-Write Lead and Read-Only "
-                "Activity for --fix) and the IP allowlist in Marketo (Admin > Integration > Web Services)."
+                f"{error}. Check the API user's role (Read-Write Person, Read-Only Assets) and the IP allowlist in "
+                "Marketo (Admin > Integration > Web Services)."
             )
     return f"{error}. Send this text, with the request ID, to the connector's maintainers."
 
