@@ -179,6 +179,13 @@ def test_a_program_that_marketo_does_not_show_gets_no_verdicts(place: Place, cod
     assert done.verdicts == {2: Verdict.AS_SENT}
 
 
+def test_imported_rows_of_earlier_versions_that_name_nobody_are_left_out_and_counted(place: Place) -> None:
+    place.sync(*(outcome(f"r{number}", None, outcome=Result.IMPORTED) for number in range(3)), outcome("b", 2))
+    done = reconcile(place, TableMarketo(people(2), {1004: {2: Member("Registered")}}))
+    assert done.verdicts == {2: Verdict.AS_SENT}
+    assert any("3 outcomes of imports" in note for note in done.found.notes)
+
+
 # --- people who have moved ---------------------------------------------------------------------------------------
 
 
