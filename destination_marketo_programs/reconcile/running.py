@@ -21,6 +21,7 @@ from destination_marketo_programs.storage.runs import (
     Verdicts,
     write_reconciled,
 )
+from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -143,9 +144,14 @@ class Reconciliation:
         scope = scope._replace(other_runs=self._facts.other_runs)
         if any(file.run in self._facts.other_runs for file in files):
             self._notes.append("Left out the outcomes of syncs to another Marketo instance.")
-        sizes = read_expected(
+        sizes, unnamed = read_expected(
             self._book, reader, files, scope, lambda count: self._on_progress(f"Reading outcomes: {count:,}")
         )
+        if unnamed:
+            self._notes.append(
+                f"Left out {counted(unnamed, 'outcome')} of imports that an earlier version stored without an email: "
+                "nothing says who they are about."
+            )
         self._reading = Reading(self._marketo, Found(self._book), self._extraction, self._on_progress)
         self._reading.read(sizes, max_export_bytes)
         programs = [size.program_id for size in sizes if size.program_id not in self._reading.gone]
