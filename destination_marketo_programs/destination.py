@@ -42,6 +42,7 @@ from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.errors import (
+    CertificatesError,
     ConfigurationFaultError,
     MarketoError,
     QuotaReachedError,
@@ -49,6 +50,7 @@ from destination_marketo_programs.marketo.errors import (
     UnreachableError,
 )
 from destination_marketo_programs.marketo.limits import quota_reset_text, utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import (
@@ -246,8 +248,8 @@ class DestinationMarketoPrograms(Destination):
             settings, problems = self._load(config)
             if settings is None:
                 return problem_text(problems)
-            client = connect(settings, on_token=lambda token: self._scrubber.add([token]))
-            client.window_seconds = client.policy.check_window_seconds
+            policy = RetryPolicy().for_check()
+            client = connect(settings, policy, on_token=lambda token: self._scrubber.add([token]))
             self._stop.append(client.gate.stop)
             store = open_outcome_store(settings)
             try:
@@ -348,7 +350,7 @@ def rejected_text(sync: Sync) -> str:
 def describe_failure(error: BaseException) -> tuple[str, str]:
     """Failure type and text of a TRACE: what happened, where, and what to do."""
     match error:
-        case ConfigurationError() | RejectedRecordsError():
+        case ConfigurationError() | RejectedRecordsError() | CertificatesError():
             return "config_error", str(error)
         case StorageError():
             return ("transient_error" if error.transient else "config_error"), str(error)

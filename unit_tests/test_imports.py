@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outcomes": set(),
     "jsontext": {"model"},
     "protocol": {"jsontext"},
-    "marketo": set(),
+    "marketo": {"outcomes"},
     "logs": {"protocol"},
     "hints": {"outcomes"},
     "config": {"model"},
@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "airbyte_cdk": {"destination"},
     "requests": {"marketo"},
+    "urllib3": {"marketo"},
     "boto3": {"storage"},
     "pydantic": {"config"},
     "aiohttp": set(),
