@@ -29,6 +29,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_marketo_programs import logs
+from destination_marketo_programs.catalog import Catalog, read_catalog, stream_problems
 from destination_marketo_programs.config import Settings, connector_spec, load_settings
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.member_writer import ProgramGoneError
@@ -51,12 +52,10 @@ from destination_marketo_programs.protocol import (
 )
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.sync import (
-    ConfiguredStream,
     Sync,
     connect,
     log_stream_notes,
     open_outcome_store,
-    read_catalog,
 )
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class DestinationMarketoPrograms(Destination):
         """
         read_end, write_end = os.pipe()
         printed: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
-        streams = read_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
+        catalog = read_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
 
         def feed() -> None:
             with os.fdopen(write_end, "wb") as pipe:
@@ -145,7 +144,7 @@ class DestinationMarketoPrograms(Destination):
 
         def deliver() -> None:
             try:
-                self._write(config, streams, read_end, Writer(printed.put))
+                self._write(config, catalog, read_end, Writer(printed.put))
             except Exception as error:  # noqa: BLE001 - handed to the caller's thread
                 printed.put(error)
             finally:
@@ -272,10 +271,12 @@ class DestinationMarketoPrograms(Destination):
 
     # --- write -----------------------------------------------------------------------------------------------
 
-    def _write(self, config: Any, streams: Sequence[ConfiguredStream], descriptor: int, writer: Writer) -> None:
+    def _write(self, config: Any, catalog: Catalog, descriptor: int, writer: Writer) -> None:
         settings, problems = self._load(config)
+        problems += catalog.problems
         if settings is None:
             raise ConfigurationError(problems)
+        problems += stream_problems(catalog.streams, settings.lead_sync.mode)
         client = connect(settings, on_token=lambda token: self._scrubber.add([token]))
         self._stop.append(client.gate.stop)
         store = open_outcome_store(settings)
@@ -285,8 +286,8 @@ class DestinationMarketoPrograms(Destination):
                 logger.info(note)
             if preflight.problems:
                 raise ConfigurationError(preflight.problems)
-            log_stream_notes(settings, streams)
-            sync = Sync(settings, preflight, streams, client, store, writer)
+            log_stream_notes(settings, catalog.streams)
+            sync = Sync(settings, preflight, catalog.streams, client, store, writer)
             self._stop.append(sync.delivery.stop)
             try:
                 sync.delivery.run(Intake(descriptor))
@@ -310,14 +311,14 @@ def read_json(path: str, what: str) -> Any:
 
 
 def _file_problem(path: str, what: str, reason: str) -> Problem:
-    return Problem(f"--{what} {path}", f"The file cannot be read: {reason}.", "Give the path of a JSON file.")
+    return Problem((f"--{what} {path}",), f"The file cannot be read: {reason}.", "Give the path of a JSON file.")
 
 
 def program_gone(settings: Settings, error: ProgramGoneError) -> Problem:
     """A linked program vanished during the sync."""
     index = next((i for i, link in enumerate(settings.program_links) if link.program_id == error.program_id), 0)
     return Problem(
-        f"program_links[{index}].program_id",
+        ("program_links", index, "program_id"),
         f"Marketo no longer finds program {error.program_id} (code {error.code}).",
         "Check in Marketo whether it was deleted or moved to a workspace that the API user cannot see.",
     )

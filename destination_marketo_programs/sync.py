@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from destination_marketo_programs.delivery.bulk.calls import BulkCalls
 from destination_marketo_programs.delivery.bulk.lane import BulkLane, LaneOptions
@@ -29,6 +29,7 @@ from destination_marketo_programs.storage import open_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.pipeline import LeadWrites, MemberWrites
     from destination_marketo_programs.delivery.queues import GroupKey
@@ -40,32 +41,6 @@ logger = logging.getLogger("airbyte.sync")
 
 DURABLE_COMMIT_SECONDS = 0.2
 """Least time between two commits of a store that writes to disk: a STATE may wait that long, and fsync is not free."""
-
-
-class ConfiguredStream(NamedTuple):
-    """What delivery wants to know of a stream in the configured catalog."""
-
-    key: StreamKey
-    primary_key: tuple[tuple[str, ...], ...]
-    destination_sync_mode: str
-
-
-def read_catalog(raw: Any) -> list[ConfiguredStream]:
-    """The streams of a configured catalog; anything in it that is not understood is left alone."""
-    streams = []
-    for entry in raw.get("streams", ()) if isinstance(raw, dict) else ():
-        stream = entry.get("stream") if isinstance(entry, dict) else None
-        if not isinstance(stream, dict) or not isinstance(stream.get("name"), str):
-            continue
-        primary_key = entry.get("primary_key") or stream.get("source_defined_primary_key") or ()
-        streams.append(
-            ConfiguredStream(
-                (stream.get("namespace") or "", stream["name"]),
-                tuple(tuple(map(str, path)) if isinstance(path, list) else (str(path),) for path in primary_key),
-                str(entry.get("destination_sync_mode") or ""),
-            )
-        )
-    return streams
 
 
 def connect(

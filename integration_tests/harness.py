@@ -11,13 +11,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import Writer
-from destination_marketo_programs.sync import Sync, connect, open_outcome_store, read_catalog
+from destination_marketo_programs.sync import Sync, connect, open_outcome_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -202,7 +203,7 @@ class InProcess:
         self.sync = Sync(
             loaded.settings,
             preflight,
-            read_catalog(catalog or catalog_of("leads")),
+            read_catalog(catalog or catalog_of("leads")).streams,
             self.client,
             self.store,
             Writer(write),

@@ -9,13 +9,14 @@ import json
 import sys
 from pathlib import Path
 
+from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import Writer, write_to_descriptor
-from destination_marketo_programs.sync import Sync, connect, open_outcome_store, read_catalog
+from destination_marketo_programs.sync import Sync, connect, open_outcome_store
 
 
 def main(config_path: str, catalog_path: str) -> None:
@@ -26,7 +27,7 @@ def main(config_path: str, catalog_path: str) -> None:
     store = open_outcome_store(loaded.settings)
     preflight = run_preflight(client, loaded.settings, store, loaded.problems, raise_transient=True)
     assert not preflight.problems, preflight.problems
-    streams = read_catalog(json.loads(Path(catalog_path).read_text()))
+    streams = read_catalog(json.loads(Path(catalog_path).read_text())).streams
     writer = Writer(write_to_descriptor(1))
     pace = ImportPace(0.02, 0.1, 1e9, slot_seconds=0.05, longest_slot_seconds=0.2, retry_seconds=0.05)
     Sync(loaded.settings, preflight, streams, client, store, writer, import_pace=pace).delivery.run(Intake(0))

@@ -15,12 +15,13 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, environment, record, state
 from marketo_programs_demo.leads import STREAM, generate
 
+from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.plan.listings import JsonListing
 from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.sync import connect, read_catalog
+from destination_marketo_programs.sync import connect
 from marketo_sandbox import SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
@@ -76,7 +77,9 @@ def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
     feeder = threading.Thread(target=feed, args=(os.fdopen(write_end, "wb"), lines), daemon=True)
     feeder.start()
     try:
-        run_plan(loaded.settings, preflight, read_catalog(catalog_of("leads")), client, read_end, JsonListing(out))
+        run_plan(
+            loaded.settings, preflight, read_catalog(catalog_of("leads")).streams, client, read_end, JsonListing(out)
+        )
     finally:
         os.close(read_end)
         feeder.join(5)

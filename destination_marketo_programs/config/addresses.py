@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from destination_marketo_programs.text import on_one_line
+
 MARKETO_ADDRESS_PATTERN: Final = (
     r"^(https://[0-9]{3}-[A-Za-z]{3}-[0-9]{3}\.mktorest\.com|http://(localhost|127\.0\.0\.1):[0-9]{1,5})(/rest)?/?$"
 )
@@ -143,7 +145,7 @@ def parse_program_id(value: object) -> int:
         kind = NO_PROGRAM_KINDS.get(tail[1].upper())
         if kind:
             raise UnusableTextError(
-                f"{_shown(tail[0].upper())} is {kind}, not a program.",
+                f"{on_one_line(tail[0].upper(), 40)} is {kind}, not a program.",
                 "Open the program itself in Marketo and copy the end of its URL: it starts with "
                 "PG, ME, NP or EBP, as in PG1234A1.",
             )
@@ -154,8 +156,3 @@ def parse_program_id(value: object) -> int:
     if len(digits) > _MOST_DIGITS or int(digits) == 0:
         raise UnusableTextError("This is no program ID: no program has this number.", _WHERE_PROGRAM)
     return int(digits)
-
-
-def _shown(tail: str) -> str:
-    longest = 40
-    return tail if len(tail) <= longest else f"{tail[:longest]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.config.places import Finding, shown
+from destination_marketo_programs.config.places import Finding
 from destination_marketo_programs.config.settings import (
     CustomMapping,
     DeliverySettings,
@@ -18,6 +18,7 @@ from destination_marketo_programs.config.settings import (
     S3Storage,
     Settings,
 )
+from destination_marketo_programs.text import code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +137,7 @@ def _lookup_field(draft: Draft) -> Iterator[Finding]:
         if lookup not in filled:
             yield Finding(
                 location,
-                f"No field mapping fills {shown(lookup)}, so that nobody could be found by it.",
+                f"No field mapping fills {code(lookup)}, so that nobody could be found by it.",
                 "Add a field mapping with marketo_object lead and this marketo_field, or use email.",
             )
 
@@ -176,13 +177,13 @@ def _bulk_ruled_out(draft: Draft) -> Iterator[Finding]:
         return
     reasons: list[tuple[str, str, str]] = []
     if sync.mode != "create_or_update":
-        reasons.append(("always creates and updates people", "mode", shown(sync.mode)))
+        reasons.append(("always creates and updates people", "mode", code(sync.mode)))
     if sync.lookup_field != "email":
-        reasons.append(("finds people by email only", "lookup_field", shown(sync.lookup_field)))
+        reasons.append(("finds people by email only", "lookup_field", code(sync.lookup_field)))
     if sync.partition_name:
         reasons.append(("cannot choose a lead partition", "partition_name", "set"))
     if sync.duplicate_leads != "reject":
-        choice = shown(sync.duplicate_leads)
+        choice = code(sync.duplicate_leads)
         reasons.append(("cannot choose between people with the same email", "duplicate_leads", choice))
     for why, setting, value in reasons:
         yield Finding(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from destination_marketo_programs.config.places import Finding, Location, Place, place_of
+from destination_marketo_programs.config.places import Finding, Place, place_of
 from destination_marketo_programs.config.settings import DISCRIMINATORS, UNUSABLE_TEXT, Fix
+from destination_marketo_programs.text import codes, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
+
+    from destination_marketo_programs.model import Location
 
 _WRONG_TYPES = {
     "string_type": "This must be text.",
@@ -69,7 +71,7 @@ def _unknown_key(location: Location, place: Place) -> Finding:
         return Finding(location, f"This setting belongs to {chooser} `{tag}` only.", "Remove it here.")
     known = list(place.block.model_fields)
     near = nearest(key, known)
-    return Finding(location, message, f"Did you mean `{near}`?" if near else f"Known here: {_listed(known)}.")
+    return Finding(location, message, f"Did you mean `{near}`?" if near else f"Known here: {codes(known)}.")
 
 
 def _tag_of_sibling_with(key: str, location: Location) -> tuple[str, str] | None:
@@ -91,22 +93,11 @@ def _no_such_block(location: Location, place: Place, context: dict[str, Any]) ->
 def _no_such_choice(location: Location, choices: Iterable[str], given: str) -> Finding:
     choices = list(choices)
     near = nearest(given, choices)
-    return Finding(location, f"This must be one of {_listed(choices)}.", f"Did you mean `{near}`?" if near else "")
+    return Finding(location, f"This must be one of {codes(choices)}.", f"Did you mean `{near}`?" if near else "")
 
 
 def _chooser_of(block: type[BaseModel]) -> str:
     return next(name for name in DISCRIMINATORS if name in block.model_fields)
-
-
-def nearest(given: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a mistyped one most likely means, ignoring case; None where none is near."""
-    folded = {name.casefold(): name for name in known}
-    found = get_close_matches(given.strip().casefold(), folded, n=1)
-    return folded[found[0]] if found else None
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def _bounds(field: FieldInfo | None) -> tuple[int | None, int | None]:

@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from destination_marketo_programs.config.settings import DISCRIMINATORS, Settings
-from destination_marketo_programs.model import Problem
+from destination_marketo_programs.model import Location, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic.fields import FieldInfo
 
-Location = tuple[str | int, ...]
-"""Keys and list positions from the top, with the tag of a chosen block after its key, as pydantic reports it."""
-
 _ROOT_PATH = "configuration"
-_LONGEST_SHOWN_NAME = 60
 _BEHIND_ALL_FIELDS = 1_000
 
 
 class Finding(NamedTuple):
-    """A problem before it is put in order. The texts are those of `Problem`."""
+    """A problem before it is put in order. The texts are those of `Problem`.
+
+    Its location may hold the tag of a chosen block after the block's key, as pydantic reports it.
+    """
 
     location: Location
     message: str
@@ -34,14 +33,14 @@ class Place(NamedTuple):
     """A resolved location.
 
     Attributes:
-        path: as the user sees it, `program_links[2].program_status`.
+        steps: the location without the tags of chosen blocks, as `Problem` has it.
         rank: sorts places as the form shows them; unknown keys come behind the known ones of their block.
         field: the setting, or None where the location is an unknown key, a list element or the whole.
         choices: the blocks that may stand at the location, by tag (None where there is just one).
         block: the block that holds the last key of the location.
     """
 
-    path: str
+    steps: Location
     rank: tuple[int, ...]
     field: FieldInfo | None
     choices: dict[str | None, type[BaseModel]]
@@ -68,14 +67,14 @@ def blocks_in(annotation: Any) -> dict[str | None, type[BaseModel]]:
 
 def place_of(location: Location) -> Place:
     """Resolve a location; unknown keys are allowed anywhere."""
-    path = ""
+    steps: list[str | int] = []
     rank: list[int] = []
     choices: dict[str | None, type[BaseModel]] = {None: Settings}
     block: type[BaseModel] = Settings
     field: FieldInfo | None = None
     for step in location:
         if isinstance(step, int):
-            path += f"[{step}]"
+            steps.append(step)
             rank.append(step)
             field = None
         elif None not in choices and step in choices:
@@ -85,24 +84,13 @@ def place_of(location: Location) -> Place:
             block = next((b for b in choices.values() if step in b.model_fields), next(iter(choices.values())))
             names = list(block.model_fields)
             field = block.model_fields.get(step)
-            path += f".{_key(step)}" if path else _key(step)
+            steps.append(step)
             rank.append(names.index(step) if field else _BEHIND_ALL_FIELDS)
             choices = (blocks_in(field.annotation) if field else {}) or {None: block}
-    return Place(path or _ROOT_PATH, tuple(rank), field, choices, block)
+    return Place(tuple(steps) or (_ROOT_PATH,), tuple(rank), field, choices, block)
 
 
 def in_form_order(findings: Sequence[Finding]) -> list[Problem]:
     """Turn findings into problems, ordered as the form shows their places."""
     placed = sorted(((place_of(finding.location), finding) for finding in findings), key=lambda pair: pair[0].rank)
-    return [Problem(place.path, finding.message, finding.fix) for place, finding in placed]
-
-
-def shown(name: str) -> str:
-    """Return a name from the configuration as a message quotes it. Never for a value that may be a secret."""
-    return f"`{_key(name)}`"
-
-
-def _key(name: str) -> str:
-    # The user's own text: keep the message on one line and of bearable length.
-    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return printable if len(printable) <= _LONGEST_SHOWN_NAME else f"{printable[:_LONGEST_SHOWN_NAME]}…"
+    return [Problem(place.steps, finding.message, finding.fix) for place, finding in placed]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from destination_marketo_programs.catalog import read_catalog, stream_problems
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.logs import Scrubber
@@ -24,7 +25,7 @@ from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import UndecodableLineError
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.sync import connect, log_stream_notes, read_catalog
+from destination_marketo_programs.sync import connect, log_stream_notes
 
 if TYPE_CHECKING:
     import argparse
@@ -86,14 +87,16 @@ def main(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
     """Number of records that would be rejected."""
     loaded = load_settings(_read_json(args.config, "config"), cloud=_runs_in_cloud())
-    settings = loaded.settings
+    catalog = read_catalog(_read_json(args.catalog, "catalog"))
+    settings, streams = loaded.settings, catalog.streams
+    problems = [*loaded.problems, *catalog.problems]
     if settings is None:
-        raise _CannotPlanError(problems_text(loaded.problems))
+        raise _CannotPlanError(problems_text(problems))
     scrubber.add(settings.secrets())
-    streams = read_catalog(_read_json(args.catalog, "catalog"))
+    problems += stream_problems(streams, settings.lead_sync.mode)
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     # The outcome storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
-    preflight = run_preflight(client, settings, NoStore(), loaded.problems, raise_transient=True)
+    preflight = run_preflight(client, settings, NoStore(), problems, raise_transient=True)
     if preflight.problems:
         raise _CannotPlanError(problems_text(preflight.problems))
     for note in preflight.notes:

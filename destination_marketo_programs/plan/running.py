@@ -12,11 +12,11 @@ from destination_marketo_programs.sync import Sync
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.marketo.client import MarketoClient
     from destination_marketo_programs.plan.listings import Listing
     from destination_marketo_programs.preflight import Preflight
-    from destination_marketo_programs.sync import ConfiguredStream
 
 
 def run_plan(

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.plan.wording import fate, program_name, record_name
-from destination_marketo_programs.preflight.wording import quoted
 from destination_marketo_programs.rehearsal.forecast import forecast_lines
+from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.preflight.wording import named, quoted
 from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
+from destination_marketo_programs.text import named, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

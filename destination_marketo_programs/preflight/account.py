@@ -19,7 +19,7 @@ def budget_problems(settings: Settings, used_today: int | None, now: datetime) -
     budget = settings.delivery.daily_call_budget
     if budget is not None and used_today is not None and used_today >= budget:
         yield Problem(
-            "delivery.daily_call_budget",
+            ("delivery", "daily_call_budget"),
             f"The API user of this client ID has made {used_today:,} calls today, and the budget is {budget:,}: "
             "a sync would stop before its first record.",
             f"Raise the budget, or wait until {quota_reset_text(now)}.",

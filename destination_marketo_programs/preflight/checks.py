@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.config.places import place_of
@@ -107,9 +106,8 @@ def _storage_problems(store: OutcomeStore, *, raise_transient: bool) -> Iterator
     except StorageError as error:
         if error.transient and raise_transient:
             raise
-        yield Problem(error.path, error.message, error.fix)
+        yield Problem(tuple(error.path.split(".")), error.message, error.fix)
 
 
 def _place_in_form(problem: Problem) -> tuple[int, ...]:
-    steps = re.findall(r"[^.\[\]]+", problem.path)
-    return place_of(tuple(int(step) if step.isdecimal() else step for step in steps)).rank
+    return place_of(problem.location).rank

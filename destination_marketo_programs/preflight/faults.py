@@ -14,7 +14,7 @@ from destination_marketo_programs.marketo.errors import (
 )
 from destination_marketo_programs.marketo.limits import quota_reset_text
 from destination_marketo_programs.model import Problem
-from destination_marketo_programs.preflight.wording import joined
+from destination_marketo_programs.text import joined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def denied_problems(denied: Mapping[Need, Sequence[str]], *, all_denied: bool) -
     if all_denied:
         return [
             Problem(
-                "client_id",
+                ("client_id",),
                 "Marketo accepts the client ID and secret, and then refuses every call (code 603).",
                 f"Most likely the address that the connector calls from is missing under {_ALLOWLIST}. If there are "
                 f"no restrictions: {_lower(_ROLE)} {Need.PERSON.value} and {Need.ASSETS.value}.",
@@ -57,7 +57,7 @@ def denied_problems(denied: Mapping[Need, Sequence[str]], *, all_denied: bool) -
         ]
     return [
         Problem(
-            "client_id",
+            ("client_id",),
             f"Marketo refuses to show the API user of this client ID {joined(things)} (code 603).",
             f"{_ROLE} {need.value}. If the role has it, the address that the connector calls from is missing "
             f"under {_ALLOWLIST}.",
@@ -87,20 +87,20 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
     match error:
         case BadCredentialsError() if error.code in _CREDENTIAL_CODES:
             return Problem(
-                "client_secret",
+                ("client_secret",),
                 "Marketo does not accept this client ID and client secret.",
                 "In Marketo open Admin > Integration > LaunchPoint, click View Details beside the custom service made "
                 "for Airbyte, and copy both again. They belong to one instance: check that domain_url is its address.",
             )
         case QuotaReachedError() if error.code == OWN_BUDGET:
             return Problem(
-                "delivery.daily_call_budget",
+                ("delivery", "daily_call_budget"),
                 "The budget is used up before all checks were made.",
                 f"Raise it, or wait until {quota_reset_text(now)}.",
             )
         case QuotaReachedError():
             return Problem(
-                "delivery.daily_call_budget",
+                ("delivery", "daily_call_budget"),
                 "Marketo takes no more calls today: all integrations together have used up the daily quota of your "
                 "subscription (code 607).",
                 f"Check again after {quota_reset_text(now)}. Admin > Integration > Web Services shows who made the "
@@ -108,13 +108,13 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
             )
         case UnreachableError() if answered_before:
             return Problem(
-                "domain_url",
+                ("domain_url",),
                 f"Marketo could be reached, but the request for {what} failed ({_meaning(error.code)}).",
                 "Check again in a few minutes. If it stays like this, ask Adobe's support.",
             )
         case UnreachableError() | BadCredentialsError():
             return Problem(
-                "domain_url",
+                ("domain_url",),
                 f"Marketo could not be reached at this address ({_meaning(error.code)}).",
                 f"Is it another instance's, or mistyped? Copy it from {_ENDPOINT}. If it is right, check that the "
                 "connector may reach the internet, and try again.",
@@ -122,7 +122,7 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
         case _:
             request = f", request {error.request_id}" if error.request_id else ""
             return Problem(
-                "domain_url",
+                ("domain_url",),
                 f"Marketo refused the request for {what} ({_meaning(error.code)}{request}).",
                 "If the code does not explain it, ask Adobe's support and name the code and the request.",
             )

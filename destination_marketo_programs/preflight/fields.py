@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from destination_marketo_programs.mapping import FieldCatalog, Mapper, WritableField
 from destination_marketo_programs.model import Problem
-from destination_marketo_programs.preflight.wording import did_you_mean, folded, joined, listed, nearest, quoted
+from destination_marketo_programs.text import did_you_mean, folded, joined, listed, nearest, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,7 +96,7 @@ def field_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
         if finding is None and is_mobly:
             finding = _unfit(mapping, fields[mapping.marketo_field])
         if finding:
-            yield Problem(f"field_mappings[{position}].marketo_field", *finding)
+            yield Problem(("field_mappings", position, "marketo_field"), *finding)
 
 
 def _unknown(
@@ -176,13 +176,13 @@ def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     if lookup not in facts.leads.fields:
         near = _near_field(lookup, {name: facts.leads.fields[name] for name in known if name in facts.leads.fields})
         yield Problem(
-            "lead_sync.lookup_field",
+            ("lead_sync", "lookup_field"),
             f"Marketo has no person field with the REST API name {quoted(lookup)}.",
             did_you_mean(near) + _EXPORT,
         )
     elif searchable is not None and lookup not in searchable:
         yield Problem(
-            "lead_sync.lookup_field",
+            ("lead_sync", "lookup_field"),
             f"Marketo cannot find people by {quoted(lookup)}.",
             f"Choose one of {listed(name for name in known if name not in _NO_KEYS)}.",
         )
@@ -196,7 +196,7 @@ def partition_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     near = nearest(name, {partition: partition for partition in facts.partitions})
     spelled = near is not None and folded(near) == folded(name)
     yield Problem(
-        "lead_sync.partition_name",
+        ("lead_sync", "partition_name"),
         f"{quoted(name)} is not spelled as in Marketo: upper and lower case and spaces count."
         if spelled
         else f"Marketo shows the API user no lead partition {quoted(name)}.",

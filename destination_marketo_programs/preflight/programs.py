@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.model import Problem
+from destination_marketo_programs.model import Location, Problem, path_of
 from destination_marketo_programs.preflight.faults import denied_program
-from destination_marketo_programs.preflight.wording import also, named, quoted
+from destination_marketo_programs.preflight.wording import also
+from destination_marketo_programs.text import named, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,12 +28,12 @@ _EMAIL = ("email", "email batch")
 
 def program_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     """Links to programs that nobody can become a member of, or should not."""
-    places: dict[int, list[str]] = {}
+    places: dict[int, list[Location]] = {}
     for position, link in enumerate(settings.program_links):
-        places.setdefault(link.program_id, []).append(f"program_links[{position}].program_id")
-    for program_id, (path, *others) in places.items():
+        places.setdefault(link.program_id, []).append(("program_links", position, "program_id"))
+    for program_id, (location, *others) in places.items():
         for message, fix in _findings(program_id, facts):
-            yield Problem(path, message + also(others), fix)
+            yield Problem(location, message + also(list(map(path_of, others))), fix)
 
 
 def _findings(program_id: int, facts: Facts) -> Iterator[tuple[str, str]]:

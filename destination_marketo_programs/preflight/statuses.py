@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
-from destination_marketo_programs.model import Problem
-from destination_marketo_programs.preflight.wording import (
-    also,
+from destination_marketo_programs.model import Location, Problem, path_of
+from destination_marketo_programs.preflight.wording import also
+from destination_marketo_programs.text import (
     did_you_mean,
     folded,
     joined,
@@ -56,15 +56,15 @@ class Statuses:
             yield from self._of_mapping(position, mapping)
 
     def _of_links(self, links: Sequence[ProgramLink]) -> Iterator[Problem]:
-        places: dict[tuple[int, str], list[str]] = {}
+        places: dict[tuple[int, str], list[Location]] = {}
         for position, link in enumerate(links):
-            path = f"program_links[{position}].program_status"
-            places.setdefault((link.program_id, link.program_status), []).append(path)
-        for (program_id, status), (path, *others) in places.items():
+            location: Location = ("program_links", position, "program_status")
+            places.setdefault((link.program_id, link.program_status), []).append(location)
+        for (program_id, status), (location, *others) in places.items():
             program = self._programs.get(program_id)
             if program is not None and (finding := self._judge(status, [program])):
                 message, fix = finding
-                yield Problem(path, message + also(others), fix)
+                yield Problem(location, message + also(list(map(path_of, others))), fix)
 
     def _of_mapping(self, position: int, mapping: QualifierMapping) -> Iterator[Problem]:
         """A mapping without program has to hold for all of them; programs of one channel share the finding."""
@@ -77,7 +77,7 @@ class Statuses:
         only_some = mapping.program_id is None and len(wrong) < len(findings)
         for message, fix in wrong:
             closing = " Or name in program_id the one program that this mapping is for." if only_some else ""
-            yield Problem(f"qualifier_mappings[{position}].program_status", message, fix + closing)
+            yield Problem(("qualifier_mappings", position, "program_status"), message, fix + closing)
 
     def _judge(self, name: str, programs: Sequence[Program]) -> Finding | None:
         """What is wrong with a status in programs of one channel."""

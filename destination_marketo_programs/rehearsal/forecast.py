@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.delivery.bulk.rule import ROWS_PER_SECOND, START_SECONDS, rows_worth_a_job
 from destination_marketo_programs.marketo.limits import WINDOW_SECONDS
-from destination_marketo_programs.preflight.wording import quoted
+from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

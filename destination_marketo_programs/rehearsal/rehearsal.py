@@ -8,12 +8,12 @@ import msgspec
 
 from destination_marketo_programs.delivery.bulk.rule import bulk_possible
 from destination_marketo_programs.outcomes import Outcome, Result
-from destination_marketo_programs.preflight.wording import named
 from destination_marketo_programs.rehearsal.files import PlannedFiles
 from destination_marketo_programs.rehearsal.forecast import Forecast, Stage, WriteCalls
 from destination_marketo_programs.rehearsal.leads import PlannedLeads
 from destination_marketo_programs.rehearsal.members import PlannedMembers
 from destination_marketo_programs.rehearsal.overlay import Overlay
+from destination_marketo_programs.text import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

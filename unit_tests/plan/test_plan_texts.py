@@ -263,7 +263,7 @@ def test_failures(snapshot: SnapshotAssertion, error: MarketoError | Undecodable
 
 def test_problems(snapshot: SnapshotAssertion) -> None:
     one = Problem(
-        "program_links[0].program_status", '"attended" is not spelled as in Marketo.', 'Did you mean "Attended"?'
+        ("program_links", 0, "program_status"), '"attended" is not spelled as in Marketo.', 'Did you mean "Attended"?'
     )
     assert problems_text([one]) == snapshot(name="one")
-    assert problems_text([one, Problem("lead_sync", "It is wrong.", "Mend it.")]) == snapshot(name="two")
+    assert problems_text([one, Problem(("lead_sync",), "It is wrong.", "Mend it.")]) == snapshot(name="two")

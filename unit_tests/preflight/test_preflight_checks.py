@@ -20,9 +20,9 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight import Preflight, run_preflight
 from destination_marketo_programs.preflight.programs import program_notes
 from destination_marketo_programs.preflight.statuses import judge
-from destination_marketo_programs.preflight.wording import folded, joined, listed, nearest, quoted
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.store import NoStore
+from destination_marketo_programs.text import folded, joined, listed, nearest, quoted
 from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
@@ -333,10 +333,10 @@ def test_nobody_is_removed_in_any_spelling(spelling: str) -> None:
 
 def test_problems_of_the_configuration_are_merged_into_the_order_of_the_form(checks: Checks) -> None:
     given_problems = [
-        Problem("delivery.method", "d", ""),
-        Problem("program_links[10]", "b", ""),
-        Problem("program_links[0]", "a", ""),
-        Problem("domain_url", "0", ""),
+        Problem(("delivery", "method"), "d", ""),
+        Problem(("program_links", 10), "b", ""),
+        Problem(("program_links", 0), "a", ""),
+        Problem(("domain_url",), "0", ""),
     ]
     settings = load_settings(checks.config | links((1004, "Registered"), (9999, "X")), cloud=False).settings
     assert settings is not None
@@ -355,7 +355,7 @@ def test_problems_of_the_configuration_are_merged_into_the_order_of_the_form(che
 
 
 def test_names_stay_on_one_line_and_bearable() -> None:
-    assert quoted("a\nb\x00") == '"a?b?"'
+    assert quoted("a\nb\x00") == '"a�b�"'
     assert quoted("x" * 500) == f'"{"x" * 80}…"'
 
 
