@@ -100,6 +100,14 @@ class Holding:
         entry.held_bytes = len(entry.line) + BYTES_BESIDE_LINE
         self.bytes += entry.held_bytes
 
+    def take_bytes(self, count: int) -> None:
+        """So many bytes are held that belong to no entry, such as those of a STATE."""
+        self.bytes += count
+
+    def drop_bytes(self, count: int) -> None:
+        """They are let go of."""
+        self.bytes -= count
+
     def drop(self, entry: Entry) -> None:
         """This entry is settled, or kept on disk."""
         self.bytes -= entry.held_bytes

@@ -8,7 +8,7 @@ from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.delivery.lead_writer import LeadPolicy
+    from destination_marketo_programs.config import Settings
 
 START_SECONDS = 20.0
 ROWS_PER_SECOND = 1_000
@@ -31,6 +31,12 @@ class ImportPace(NamedTuple):
         slot_seconds, longest_slot_seconds: as above, for the next try after "too many imports" (1016).
         slot_patience_seconds: after so long without a slot the rows go over REST.
         retry_seconds: distance to the next try of a job that failed.
+        lost_first_look_seconds, lost_longest_look_seconds: as above, for looking whether people of a file show up whose
+            upload was not answered.
+        lost_patience_seconds: after so long without a sign of them the sync ends.
+        job_patience_seconds: a job that has not ended after so long ends the sync. Marketo documents no duration; its
+            own samples of large jobs take an hour, and a job's number stays valid for seven days, in which later syncs
+            can ask for it.
     """
 
     first_poll_seconds: float = 5.0
@@ -41,6 +47,10 @@ class ImportPace(NamedTuple):
     longest_slot_seconds: float = 60.0
     slot_patience_seconds: float = 3_600.0
     retry_seconds: float = 30.0
+    lost_first_look_seconds: float = 5.0
+    lost_longest_look_seconds: float = 120.0
+    lost_patience_seconds: float = 3_600.0
+    job_patience_seconds: float = 86_400.0
 
     def first_poll(self, rows: int) -> float:
         """Seconds from the upload of a file to the first poll."""
@@ -54,21 +64,35 @@ class ImportPace(NamedTuple):
         """The interval after this one, for 1016."""
         return min(self.longest_slot_seconds, seconds * self.growth)
 
+    def next_look(self, seconds: float) -> float:
+        """The interval after this one, for an upload that was not answered."""
+        return min(self.lost_longest_look_seconds, seconds * self.growth)
+
 
 DEFAULT_PACE = ImportPace()
 
 
-def bulk_possible(policy: LeadPolicy) -> bool:
-    """Whether an import does what `lead_sync` asks for.
+def why_not_by_file(settings: Settings, partitions: int) -> str | None:
+    """The setting that an import cannot keep its promise for; None if files may be used.
 
-    It finds people by email only, always creates and updates, knows no partition, and cannot choose between people.
+    A file finds people by email only, always creates and updates, takes the most recently updated of several people,
+    knows no partition, and sets no field only for some people.
+
+    Args:
+        settings: the configuration.
+        partitions: lead partitions that the API user sees.
     """
-    return (
-        policy.lookup_field == "email"
-        and policy.mode == "create_or_update"
-        and not policy.partition_name
-        and policy.duplicate_leads == "reject"
+    lead_sync = settings.lead_sync
+    obstacles = (
+        (lead_sync.lookup_field != "email", "lead_sync.lookup_field"),
+        (lead_sync.mode != "create_or_update", "lead_sync.mode"),
+        (bool(lead_sync.partition_name), "lead_sync.partition_name"),
+        (lead_sync.duplicate_leads != "most_recently_updated", "lead_sync.duplicate_leads"),
+        (lead_sync.acquisition_program != "leave", "lead_sync.acquisition_program"),
+        (any(m.write in ("on_create", "if_blank") for m in settings.field_mappings), "field_mappings[].write"),
+        (partitions > 1, "several lead partitions and a blank lead_sync.partition_name"),
     )
+    return next((setting for applies, setting in obstacles if applies), None)
 
 
 class Forecast(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.delivery.work import Item
+from destination_marketo_programs.delivery.entry import Entry
 from destination_marketo_programs.model import Person, Target
 from destination_marketo_programs.outcomes import Outcome
 from destination_marketo_programs.protocol import RecordMessage, parse_line
@@ -28,7 +28,7 @@ class Record(NamedTuple):
 
     Attributes:
         stream: number of the stream.
-        segment: number of the ledger's ticket.
+        ticket: number of the ledger's ticket.
         email: the folded email.
         targets: programs without an outcome, each (program id, status, event); the first is the next to be reached.
         rejections: outcomes of the programs that rejected it, as plain members.
@@ -37,7 +37,7 @@ class Record(NamedTuple):
     stream: int
     key: str
     key_is_position: bool
-    segment: int
+    ticket: int
     email: str
     targets: tuple[tuple[int, str, str | None], ...]
     line: bytes
@@ -45,83 +45,83 @@ class Record(NamedTuple):
 
 
 class Records:
-    """Turns items into bytes and back; keeps what they share.
+    """Turns entries into bytes and back; keeps what they share.
 
     Args:
         map_record: the mapping, to read a person again.
     """
 
-    def __init__(self, map_record: Callable[[str, object], Mapped]) -> None:
+    def __init__(self, map_record: Callable[[StreamKey, object], Mapped]) -> None:
         self._map = map_record
         self._streams: list[StreamKey] = []
         self._stream_numbers: dict[StreamKey, int] = {}
-        self._segments: dict[int, Segment] = {}
+        self._tickets: dict[int, Segment] = {}
         self._open: dict[int, int] = {}
 
-    def enter(self, item: Item) -> bytes:
-        """The record of an item; its segment is kept until `leave`."""
-        number = self._stream_numbers.get(item.stream)
+    def enter(self, entry: Entry) -> bytes:
+        """The record of an entry; its segment is kept until `leave`."""
+        number = self._stream_numbers.get(entry.stream)
         if number is None:
-            number = self._stream_numbers[item.stream] = len(self._streams)
-            self._streams.append(item.stream)
-        ticket = id(item.segment)
-        self._segments[ticket] = item.segment
+            number = self._stream_numbers[entry.stream] = len(self._streams)
+            self._streams.append(entry.stream)
+        ticket = id(entry.ticket)
+        self._tickets[ticket] = entry.ticket
         self._open[ticket] = self._open.get(ticket, 0) + 1
         return dump(
             Record(
                 number,
-                item.key,
-                item.key_is_position,
+                entry.key,
+                entry.key_is_position,
                 ticket,
-                item.person.key or "",
-                tuple((target.program_id, target.program_status, target.event) for target in item.targets),
-                item.line,
-                _plain(item),
+                entry.person.key or "",
+                tuple((target.program_id, target.program_status, target.event) for target in entry.targets),
+                entry.line,
+                _plain(entry),
             )
         )
 
     def leave(self, record: Record) -> None:
         """The record is on its way elsewhere, or settled."""
-        ticket = record.segment
+        ticket = record.ticket
         self._open[ticket] -= 1
         if not self._open[ticket]:
-            del self._open[ticket], self._segments[ticket]
+            del self._open[ticket], self._tickets[ticket]
 
-    def item(self, record: Record, born: float) -> Item:
-        """The item, without its person: enough to settle it."""
+    def entry(self, record: Record, born: float) -> Entry:
+        """The entry, without its person: enough to settle it."""
         rejections = [msgspec.convert(members, Outcome) for members in record.rejections] or None
-        return Item(
+        targets = tuple(Target(*target) for target in record.targets)
+        return Entry(
             self._streams[record.stream],
             record.key,
             record.key_is_position,
             record.line,
             born,
+            self._tickets[record.ticket],
             NOBODY,
-            [],
-            len(record.targets),
-            self._segments[record.segment],
+            targets,
+            len(targets),
             rejections=rejections,
         )
 
-    def item_for_rest(self, record: Record, born: float) -> Item:
-        """The item as it arrived, with the targets that are left."""
-        item = self.item(record, born)
+    def entry_for_rest(self, record: Record, born: float) -> Entry:
+        """The entry as it arrived, with the targets that are left."""
+        entry = self.entry(record, born)
         message = parse_line(record.line, 0)
-        person = self._map(item.stream[1], message.data).person if isinstance(message, RecordMessage) else None
+        person = self._map(entry.stream, message.data).person if isinstance(message, RecordMessage) else None
         if person is None:
             raise AssertionError("a record that had a person has none when read again")
-        item.person = person
-        item.targets = [Target(*target) for target in record.targets]
-        return item
+        entry.person = person
+        return entry
 
     @staticmethod
-    def without_first_target(record: Record, item: Item) -> Record:
+    def without_first_target(record: Record, entry: Entry) -> Record:
         """The record after its first program has its outcome."""
-        return record._replace(targets=record.targets[1:], rejections=_plain(item))
+        return record._replace(targets=record.targets[1:], rejections=_plain(entry))
 
 
-def _plain(item: Item) -> tuple[dict[str, object], ...]:
-    return tuple(msgspec.to_builtins(outcome) for outcome in item.rejections or ())
+def _plain(entry: Entry) -> tuple[dict[str, object], ...]:
+    return tuple(msgspec.to_builtins(outcome) for outcome in entry.rejections or ())
 
 
 def dump(record: Record) -> bytes:

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from destination_marketo_programs.model import Person
 
 EMAIL = "email"
+STANDARD_MEMBER_FIELDS = frozenset(
+    name.casefold()
+    for name in (
+        "acquiredBy", "attendanceLikelihood", "createdAt", "isExhausted", "leadId", "membershipDate", "nurtureCadence",
+        "program", "programId", "reachedSuccess", "reachedSuccessDate", "registrationLikelihood", "statusName",
+        "statusReason", "trackName", "updatedAt", "waitlistPriority",
+    )
+)  # fmt: skip - a list of names
+"""Fields that every membership has. Files take custom fields of the membership only."""
 
 
 class Shape(NamedTuple):
@@ -53,10 +62,11 @@ class RowMaker:
     def row_of(self, person: Person) -> FileRow | None:
         """The person's line, or None for a person who can only go over REST.
 
-        That is one with a Marketo id (a file finds people by email only), without email, with a column name that
-        means two fields, or with a value that is no text in a file.
+        That is one with a Marketo id (a file finds people by email only), without email, with a guarded field, with a
+        blank (whether an empty cell clears a field is documented nowhere), with a standard field of the membership,
+        with a column name that means two fields, or with a value that is not text in a file.
         """
-        if person.marketo_id is not None or not person.lookup_value:
+        if person.marketo_id is not None or not person.lookup_value or person.if_blank or person.on_create:
             return None
         names = (tuple(person.fields), tuple(person.member_fields))
         try:
@@ -67,14 +77,16 @@ class RowMaker:
             return None
         try:
             cells = [str(person.lookup_value)]
-            cells += [value if value.__class__ is str else _cell(value) for value in person.fields.values()]
-            cells += [value if value.__class__ is str else _cell(value) for value in person.member_fields.values()]
+            for fields in (person.fields, person.member_fields):
+                cells += [value if value.__class__ is str and value else _cell(value) for value in fields.values()]
             return FileRow(shape, csv_line(cells))
         except (TypeError, UnicodeEncodeError):
             return None
 
 
 def _shape(lead_fields: tuple[str, ...], member_fields: tuple[str, ...]) -> Shape | None:
+    if any(name.casefold() in STANDARD_MEMBER_FIELDS for name in member_fields):
+        return None
     columns = (EMAIL, *lead_fields, *member_fields)
     # Column names are compared as Marketo might: without regard to case.
     if len({name.casefold() for name in columns}) != len(columns):
@@ -83,17 +95,17 @@ def _shape(lead_fields: tuple[str, ...], member_fields: tuple[str, ...]) -> Shap
 
 
 def _cell(value: Any) -> str:
-    """A JSON scalar as text; a blank clears the field.
+    """A JSON scalar as text.
 
     Raises:
-        TypeError: for anything but a scalar.
+        TypeError: for anything but a scalar, and for a blank.
     """
     match value:
         case None:
-            return ""
+            raise TypeError("a blank")
         case bool():
             return "true" if value else "false"
-        case str():
+        case str() if value:
             return value
         case int() | float():
             return repr(value)

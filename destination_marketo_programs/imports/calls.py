@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from destination_marketo_programs.delivery.bulk.joining import Reasons, fold, read_reasons
-from destination_marketo_programs.delivery.bulk.rows import read_csv_line
-from destination_marketo_programs.marketo.bulk_import import (
-    ImportStatus,
-    create_import,
-    import_failures,
-    import_status,
-    import_warnings,
-)
+from destination_marketo_programs.imports.csv_rows import read_csv_line
+from destination_marketo_programs.imports.results import Reasons, fold, read_reasons
+from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
     ConfigurationFaultError,
@@ -22,60 +16,71 @@ from destination_marketo_programs.marketo.errors import (
     RefusedError,
     TooLargeError,
 )
-from destination_marketo_programs.marketo.leads import query_leads
-from destination_marketo_programs.marketo.members import query_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from destination_marketo_programs.delivery.bulk.rows import Shape
-    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.delivery.lead_calls import Creates
+    from destination_marketo_programs.imports.csv_rows import Shape
+    from destination_marketo_programs.marketo.api import Marketo
+    from destination_marketo_programs.marketo.bulk_import import ImportStatus
 
 NO_REASONS = Reasons([])
 
 
 class ResultFiles(NamedTuple):
-    """The failure and the warning file of a job; None where Marketo has none to give."""
+    """The failure and the warning file of a job; None if Marketo has none to give."""
 
     failures: Reasons | None
     warnings: Reasons | None
 
 
-class BulkCalls:
-    """Makes the calls through one client."""
+class ImportCalls:
+    """Makes the calls.
 
-    def __init__(self, client: MarketoClient) -> None:
-        self._client = client
-        self.settle_seconds = client.policy.create_settle_seconds
+    Args:
+        marketo: makes the calls.
+        creates: asked before an upload, as an import creates people.
+    """
+
+    def __init__(self, marketo: Marketo, creates: Creates) -> None:
+        self._marketo = marketo
+        self.creates = creates
 
     def create(self, program_id: int, status_name: str, file: bytes, rows: int) -> ImportStatus | MarketoError:
         """Upload a file. What somebody can do something about is returned, everything else is raised."""
         try:
-            return create_import(self._client, program_id, status_name, file, rows)
+            return self._marketo.create_import(program_id, status_name, file, rows)
         except BadCredentialsError:
             raise
         except (RefusedError, TooLargeError, OutcomeUnknownError, NotFoundError, ConfigurationFaultError) as error:
             return error
 
     def poll(self, batch_id: int) -> ImportStatus | None:
-        """The job's status; None where Marketo does not know it any more."""
+        """The job's status; None if Marketo does not know it any more."""
         try:
-            return import_status(self._client, batch_id)
+            return self._marketo.import_status(batch_id)
         except (RefusedError, NotFoundError):
             return None
 
-    def result_files(self, batch_id: int, *, failures: bool, warnings: bool) -> ResultFiles:
-        """The result files that are wanted."""
+    def result_files(self, batch_id: int, *, warnings: bool) -> ResultFiles:
+        """The failure file, whatever the counters say, and the warning file if it is wanted."""
         return ResultFiles(
-            self._reasons(import_failures, batch_id) if failures else NO_REASONS,
-            self._reasons(import_warnings, batch_id) if warnings else NO_REASONS,
+            self._reasons(self._marketo.import_failures, batch_id),
+            self._reasons(self._marketo.import_warnings, batch_id) if warnings else NO_REASONS,
         )
 
-    def _reasons(self, fetch: Callable[[MarketoClient, int], bytes], batch_id: int) -> Reasons | None:
+    def _reasons(self, fetch: Callable[[int], bytes], batch_id: int) -> Reasons | None:
         try:
-            return read_reasons(fetch(self._client, batch_id))
+            return read_reasons(fetch(batch_id))
         except (RefusedError, NotFoundError):
             return None
+
+    def unknown_people(self, emails: Sequence[str]) -> set[str]:
+        """Those of at most 300 emails (folded) that nobody in Marketo has."""
+        askable = [email for email in emails if "," not in email]
+        leads = self._marketo.query_leads("email", askable, ["id", "email"], set()) if askable else []
+        return set(askable) - {fold(str(lead.get("email") or "")) for lead in leads}
 
     def read_back(
         self,
@@ -106,16 +111,15 @@ class BulkCalls:
         if not sent:
             return set()
         people: dict[int, tuple[int, list[str]]] = {}
-        for lead in query_leads(self._client, "email", list(sent), ["id", "email", *lead_names]):
+        for lead in self._marketo.query_leads("email", list(sent), ["id", "email", *lead_names], set()):
             row = sent.get(fold(str(lead.get("email") or "")))
             if row is not None and isinstance(lead.get("id"), int) and _equal(lead, lead_names, row[1]):
                 people[lead["id"]] = (row[0], row[1][len(lead_names) :])
         lead_ids = list(people)
         arrived: set[int] = set()
-        for start in range(0, len(lead_ids), 300):
-            members = query_members(
-                self._client, program_id, lead_ids[start : start + 300], ["statusName", *member_names]
-            )
+        for start in range(0, len(lead_ids), MAX_ROWS_PER_CALL):
+            some = lead_ids[start : start + MAX_ROWS_PER_CALL]
+            members = self._marketo.query_members(program_id, some, ["statusName", *member_names])
             for lead_id, member in members.items():
                 found = people.get(lead_id)
                 if found and reaches(str(member.get("statusName"))) and _equal(member, member_names, found[1]):

@@ -1,4 +1,7 @@
-"""Result files back to the rows that were sent. Pure.
+"""Result files back to the rows that were sent, and what Marketo's words about a row mean. Pure.
+
+Failure files give a sentence with the field's name on screen and no code, and Adobe lists no such sentences. What no
+pattern knows is RECORD_REFUSED: still the right record, with Marketo's own words.
 
 Rows are matched by email alone: Marketo gives no row numbers and promises no order. An email is in a file once, folded
 as everywhere here, so that it names one row.
@@ -11,6 +14,9 @@ import io
 import re
 import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
+
+from destination_marketo_programs.mapping import fold_address as fold
+from destination_marketo_programs.outcomes import Category, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -40,11 +46,6 @@ class Joined(NamedTuple):
 
     by_row: dict[int, str]
     exact: bool
-
-
-def fold(email: str) -> str:
-    """An email as `Person.key` has it."""
-    return email.strip().casefold()
 
 
 def read_reasons(content: bytes) -> Reasons:
@@ -128,3 +129,45 @@ def adds_up(status: ImportStatus, sent: int, failures: Joined) -> bool:
         and status.processed is not None
         and status.processed + status.failed == sent
     )
+
+
+class RowRefusal(NamedTuple):
+    """Why a row was not imported.
+
+    Attributes:
+        refusal: None for a person who is already in the status or past it.
+        message: Marketo's text, unchanged.
+        of_person: whether the same would happen with every other program.
+    """
+
+    refusal: Refusal | None
+    message: str
+    of_person: bool = True
+
+
+_ROW_PATTERNS: tuple[tuple[re.Pattern[str], Category | None], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), category)
+    for pattern, category in (
+        (r"already (?:in|past|in or past)\b.*status|past this (?:program )?status", None),
+        (r"multiple (?:people|persons?|leads?|records?)|duplicate", Category.DUPLICATE_LEADS),
+        (r"partition|workspace", Category.PARTITION_DENIED),
+        (r"(?:program|member|progression) status.*(?:not|invalid|unknown)", Category.STATUS_NOT_FOUND),
+        (r"(?:invalid|unknown|not found).*(?:program|member|progression) status", Category.STATUS_NOT_FOUND),
+        (r"invalid e-?mail|e-?mail address (?:is )?(?:missing|invalid|empty)|field e-?mail", Category.INVALID_EMAIL),
+        (
+            r"(?:in|for) (?:the )?field\b|data type|value (?:is )?too long|invalid value|field .*(?:not|cannot)",
+            Category.FIELD_INVALID,
+        ),
+    )
+)
+
+
+def row_refusal(text: str, request_id: str | None) -> RowRefusal:
+    """What a sentence of a failure file means."""
+    for pattern, category in _ROW_PATTERNS:
+        if pattern.search(text):
+            if category is None:
+                return RowRefusal(None, text)
+            refusal = Refusal(category, None, text, request_id)
+            return RowRefusal(refusal, text, of_person=category is not Category.STATUS_NOT_FOUND)
+    return RowRefusal(Refusal(Category.RECORD_REFUSED, None, text, request_id), text)

@@ -12,7 +12,7 @@ from errno import ENOSPC, EROFS
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PARKED = 0
 """Place of a row whose person has an earlier row here."""
@@ -80,15 +80,17 @@ class Spool:
         try:
             with tempfile.TemporaryDirectory(prefix="marketo-import-", dir=directory) as folder:
                 self._open(f"{folder}/spool")
-        except (OSError, sqlite3.OperationalError) as error:
+        except SpoolError:
+            raise
+        except (OSError, sqlite3.Error) as error:
             raise SpoolError(
                 EROFS,
-                f"no folder for records that wait for bulk import ({error}); set TMPDIR to one that can be written",
+                f"There is no folder for records that wait for bulk import ({error}). Set TMPDIR to one that can be "
+                "written, or set delivery.method to rest",
             ) from error
 
     def _open(self, path: str) -> None:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._execute = self._database.execute
         self._execute("PRAGMA journal_mode = OFF")
         self._execute("PRAGMA synchronous = OFF")
         self._execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -100,21 +102,31 @@ class Spool:
         """Forget everything."""
         self._database.close()
 
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement.
+
+        Raises:
+            SpoolError: the disk is full or broken.
+        """
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise SpoolError(
+                ENOSPC,
+                f"The folder {tempfile.gettempdir()}, which keeps records that wait for bulk import, cannot be written "
+                f"({error}). Free some space, set TMPDIR to a larger folder, or set delivery.method to rest",
+            ) from error
+
     def add(self, place: int, person: int, group: int, born: float, line: bytes, record: bytes) -> None:
         """Take one row, behind all that are here.
 
         Raises:
             SpoolError: the disk is full or broken.
         """
-        try:
-            self._execute(
-                "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self._next_id, place, person, group, born, line, record),
-            )
-        except sqlite3.OperationalError as error:
-            raise SpoolError(
-                ENOSPC, f"no room for records that wait for bulk import ({error}); set TMPDIR to a larger folder"
-            ) from error
+        self._execute(
+            "INSERT INTO waiting VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._next_id, place, person, group, born, line, record),
+        )
         self._next_id += 1
         self.rows += 1
         self.size_bytes += len(line) + len(record) + ROW_OVERHEAD_BYTES
@@ -132,6 +144,17 @@ class Spool:
         found = self._execute("SELECT line FROM waiting WHERE place = ? ORDER BY id", (place,))
         return b"".join(line for (line,) in found)
 
+    def sample(self, place: int, most: int) -> list[bytes]:
+        """The lines of some rows of a place, spread evenly, the last one among them."""
+        ids = [row_id for (row_id,) in self._execute("SELECT id FROM waiting WHERE place = ? ORDER BY id", (place,))]
+        step = -(-len(ids) // most) or 1
+        chosen = ids[::-step]
+        return [
+            line
+            for row_id in chosen
+            for (line,) in self._execute("SELECT line FROM waiting WHERE id = ?", (row_id,))
+        ]
+
     def people(self, place: int) -> set[int]:
         """The `person` of each row of a place."""
         return {person for (person,) in self._execute("SELECT person FROM waiting WHERE place = ?", (place,))}
@@ -142,7 +165,8 @@ class Spool:
 
     def remove(self, rows: list[Row]) -> None:
         """These rows are settled, or on their way over REST."""
-        self._database.executemany("DELETE FROM waiting WHERE id = ?", [(row.id,) for row in rows])
+        for row in rows:
+            self._execute("DELETE FROM waiting WHERE id = ?", (row.id,))
         self.rows -= len(rows)
         self.size_bytes -= sum(len(row.line) + len(row.record) + ROW_OVERHEAD_BYTES for row in rows)
 
