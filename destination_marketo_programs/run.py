@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-PROTOCOL_COMMANDS = ("spec", "check", "write")
+PROTOCOL_COMMANDS = ("spec", "check", "write", "discover")
 COMMANDS = {
     "plan": ("destination_marketo_programs.plan.cli", "say what a write would do, without writing"),
     "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
@@ -32,6 +32,10 @@ def main(args: list[str]) -> int:
         The exit code. Commands of the protocol end the process themselves.
     """
     name = args[0] if args else ""
+    if name == "discover":
+        from destination_marketo_programs.activation.discover import main as discover  # noqa: PLC0415 - as below
+
+        return discover(args[1:])
     if name in PROTOCOL_COMMANDS:
         from destination_marketo_programs.destination import (  # noqa: PLC0415 - importing the CDK takes over a second
             DestinationMarketoPrograms,

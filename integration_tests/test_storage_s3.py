@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import struct
+import subprocess
+import sys
 import threading
+import time
 import uuid
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,17 +21,21 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from destination_marketo_programs.config import S3Storage
-from destination_marketo_programs.outcomes import Outcome
+from destination_marketo_programs.outcomes import Outcome, Result
 from destination_marketo_programs.storage import (
     Kind,
+    Reader,
     StorageError,
     find_files,
     iter_outcomes,
-    iter_rejected,
+    location_of,
     open_store,
+    reader_for,
 )
-from destination_marketo_programs.storage.reader import _s3_client
-from destination_marketo_programs.storage.s3 import Patience, S3Store, make_client
+from destination_marketo_programs.storage.reader import _default_s3_client
+from destination_marketo_programs.storage.runs import new_run, runs_in, write_run
+from destination_marketo_programs.storage.s3 import S3Store
+from destination_marketo_programs.storage.s3_client import Patience, make_client
 from destination_marketo_programs.storage.store import PartNames
 
 if TYPE_CHECKING:
@@ -132,7 +141,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    _s3_client.cache_clear()
+    _default_s3_client.cache_clear()
 
 
 @pytest.fixture
@@ -164,10 +173,11 @@ def settings(proxy: FaultyProxy, bucket: str, **others: str) -> S3Storage:
 def store_for(
     storage: S3Storage, run_id: str = "run1", max_part_bytes: int = 8_000_000, patience: Patience = IMPATIENT
 ) -> S3Store:
-    return S3Store(make_client(storage, patience), storage, PartNames(START, run_id), max_part_bytes=max_part_bytes)
+    names = PartNames(START, run_id)
+    return S3Store(make_client(storage, patience), storage, names, max_part_bytes=max_part_bytes, patience=patience)
 
 
-def outcome(key: str = "k1", result: str = "created") -> Outcome:
+def outcome(key: str = "k1", result: Result = Result.CREATED) -> Outcome:
     return Outcome("s", key, None, 1, "On List", result, category=None, at="2026-11-23T10:00:00Z")
 
 
@@ -199,7 +209,7 @@ def test_each_commit_is_an_object_of_its_own_that_reads_back(
     store.commit()
     assert proxy.seen == [], "nothing to store, nothing sent"
     store.add(outcome("k1"))
-    store.add_rejected(LINE, [outcome("k1", "rejected")])
+    store.add_rejected(LINE, [outcome("k1", Result.REJECTED)])
     assert proxy.seen == [], "gathers until the commit"
     store.commit()
     store.add(outcome("k2"))
@@ -214,7 +224,7 @@ def test_each_commit_is_an_object_of_its_own_that_reads_back(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "reader")
     assert [found.record_key for found in iter_outcomes([store.location])] == ["k1", "k2"]
     rejected = next(file for file in find_files([store.location]) if file.kind is Kind.REJECTED)
-    assert [bytes(record.record.data) for record in iter_rejected(rejected)] == [b'{"email":"ada@example.org"}']
+    assert [bytes(record.record.data) for record in Reader().rejected(rejected)] == [b'{"email":"ada@example.org"}']
     one = f"s3://{name}/airbyte/marketo/outcomes-20261123T100000Z-run1-00002.jsonl"
     assert [found.record_key for found in iter_outcomes([one])] == ["k2"]
     with pytest.raises(StorageError, match="no outcome file"):
@@ -305,10 +315,10 @@ def test_access_denied_names_the_permission(proxy: FaultyProxy, bucket: tuple[S3
             store.probe()
 
 
-def test_probe_writes_reads_and_deletes(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+def test_probe_writes_reads_lists_and_deletes(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
     client, name = bucket
     store_for(settings(proxy, name)).probe()
-    assert [method for method, _, _ in proxy.seen] == ["PUT", "GET", "DELETE"]
+    assert [method for method, _, _ in proxy.seen] == ["PUT", "GET", "GET", "DELETE"]
     assert keys_in(client, name) == []
 
 
@@ -380,7 +390,7 @@ def test_a_role_is_assumed_for_the_bucket(
     assert sts_method == "POST"
     assert f"Credential={SECRET_KEY_ID}/" in sts_authorization
     assert b"ExternalId=workspace-1" in bodies[0]
-    assert len(s3_calls) == 3
+    assert len(s3_calls) == 4
     assert all("Credential=ASIA" in authorization for _, _, authorization in s3_calls)
 
 
@@ -403,3 +413,130 @@ def test_two_attempts_at_once_share_no_object(proxy: FaultyProxy, bucket: tuple[
     assert len(keys_in(client, name)) == 6
     lines = [json.loads(client.get_object(Bucket=name, Key=key)["Body"].read()) for key in keys_in(client, name)]
     assert sorted(line["record_key"] for line in lines) == ["0", "0", "1", "1", "2", "2"]
+
+
+def reset_after_storing(handler: _Handler) -> bool:
+    """The object is stored, and the answer never comes: the connection is reset."""
+    connection = http.client.HTTPConnection(*handler.server.upstream, timeout=10)
+    connection.request(handler.command, handler.path, handler.body, dict(handler.headers))
+    connection.getresponse().read()
+    connection.close()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+    handler.connection.close()
+    return True
+
+
+def test_an_answer_that_is_always_lost_ends_after_the_attempts(
+    proxy: FaultyProxy, bucket: tuple[S3Client, str]
+) -> None:
+    client, name = bucket
+    store = store_for(settings(proxy, name))
+    proxy.fault = reset_after_storing
+    store.add(outcome())
+    with fails("does not answer", path="s3_endpoint"):
+        store.commit()
+    assert proxy.count("PUT") == IMPATIENT.max_attempts
+    assert len(keys_in(client, name)) == 1, "the same key each time"
+
+
+@pytest.mark.parametrize("status", [301, 307])
+@pytest.mark.parametrize("code", ["PermanentRedirect", "TemporaryRedirect", ""])
+def test_endless_redirects_end(proxy: FaultyProxy, bucket: tuple[S3Client, str], status: int, code: str) -> None:
+    def redirect(handler: _Handler) -> bool:
+        body = f"<Error><Code>{code}</Code><Bucket>x</Bucket><Endpoint>other.example</Endpoint></Error>" if code else ""
+        region = f"eu-west-{len(proxy.seen)}"
+        handler._send(status, body.encode(), [("Location", f"{proxy.url}/x"), ("x-amz-bucket-region", region)])
+        return True
+
+    proxy.fault = redirect
+    store = store_for(settings(proxy, bucket[1]))
+    with pytest.raises(StorageError) as caught:
+        store.probe()
+    assert caught.value.path in {"object_storage_config.s3_bucket_region", "object_storage_config.s3_endpoint"}
+    assert SECRET not in str(caught.value)
+    assert len(proxy.seen) < 50
+
+
+def test_a_call_is_bounded_as_a_whole_however_its_parts_are(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+    store = store_for(settings(proxy, bucket[1]), patience=Patience(1, 30, 2, call_limit_seconds=0.5))
+    proxy.fault = lambda _: proxy.stall.wait(30) or True
+    store.add(outcome())
+    with fails("did not complete a call", path="s3_endpoint"):
+        store.commit()
+
+
+def test_an_upload_that_hangs_can_be_given_up(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+    store = store_for(settings(proxy, bucket[1]), patience=Patience(1, 30, 2))
+    hanging = threading.Event()
+
+    def hang(_: _Handler) -> bool:
+        hanging.set()
+        return proxy.stall.wait(30)
+
+    proxy.fault = hang
+    store.add(outcome())
+
+    def give_up() -> None:
+        hanging.wait(20)
+        store.give_up(0.2)
+
+    threading.Thread(target=give_up, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="before the sync had to end") as caught:
+        store.commit()
+    assert caught.value.transient
+    with pytest.raises(StorageError, match="before the sync had to end"):
+        store.read_blob("x")
+    store.close()
+    assert time.monotonic() - began < 10
+
+
+def test_closing_has_its_time(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+    store = store_for(settings(proxy, bucket[1]), patience=Patience(1, 30, 2))
+    proxy.fault = lambda _: proxy.stall.wait(30) or True
+    store.add(outcome())
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="before the sync had to end"):
+        store.close(0.3)
+    assert time.monotonic() - began < 10
+
+
+def test_a_hanging_upload_does_not_keep_the_process(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+    proxy.fault = lambda _: proxy.stall.wait(60) or True
+    script = (
+        "import sys\nfrom datetime import UTC, datetime\n"
+        "from destination_marketo_programs.config import S3Storage\n"
+        "from destination_marketo_programs.outcomes import Outcome, Result\n"
+        "from destination_marketo_programs.storage import StorageError, open_store\n"
+        "storage = S3Storage.model_validate_json(sys.argv[1])\n"
+        "store = open_store(storage, sync_started_at=datetime.now(UTC), run_id='r')\n"
+        "store.add(Outcome('s', 'k', None, 1, 'M', Result.CREATED))\n"
+        "try:\n    store.close(0.2)\nexcept StorageError:\n    print('gave up')\n"
+    )
+    given = settings(proxy, bucket[1]).model_dump_json()
+    ended = subprocess.run(
+        [sys.executable, "-c", script, given], capture_output=True, text=True, timeout=25, check=False
+    )
+    assert (ended.stdout, ended.returncode) == ("gave up\n", 0), ended.stderr
+
+
+def test_blobs_and_run_files_are_replaced_and_listed(proxy: FaultyProxy, bucket: tuple[S3Client, str]) -> None:
+    store = S3Store(
+        make_client(settings(proxy, bucket[1]), IMPATIENT), settings(proxy, bucket[1]), PartNames(START, "r1", "77")
+    )
+    assert store.read_blob("memory.bin") is None
+    store.write_blob("memory.bin", b"1")
+    store.write_blob("memory.bin", b"22")
+    assert store.read_blob("memory.bin") == b"22"
+    assert [(blob.name, blob.size) for blob in store.list_blobs("memory")] == [("memory.bin", 2)]
+    run = new_run(run_id="r1", started=START, instance="i", version="0.2.0", sync_id="77")
+    write_run(store, run, START)
+    assert [found.run_id for found in runs_in(store, "i")] == ["r1"]
+    assert "airbyte/marketo/77/run-20261123T100000Z-r1.json" in keys_in(*bucket)
+    reader = reader_for(settings(proxy, bucket[1]))
+    assert reader.runs([store.location]) == [run]
+    assert location_of(settings(proxy, bucket[1])) == store.location
+    proxy.fault = lambda handler: handler.command == "GET" and handler.error(403, "AccessDenied")
+    with fails("s3:ListBucket", f"arn:aws:s3:::{bucket[1]} ", path="s3_bucket_name"):
+        store.list_blobs("memory")

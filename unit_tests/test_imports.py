@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "catalog",
     }
     | {"model", "protocol", "logs", "mapping"},
+    "activation": {"model", "outcomes", "config", "mapping", "marketo", "preflight", "protocol", "logs", "sync"},
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 

@@ -69,8 +69,20 @@ def test_base_image_is_pinned_by_digest_and_the_same_in_image_and_metadata() -> 
 def test_tags_and_flags_say_what_the_connector_is() -> None:
     assert DATA["tags"] == ["language:python", "cdk:python"]
     assert DATA["supportsRefreshes"] is True
-    assert "supportsDataActivation" not in DATA or "discover" in PROTOCOL_COMMANDS
+    assert "discover" in PROTOCOL_COMMANDS
     assert {entry["suite"] for entry in DATA["connectorTestSuitesOptions"]} >= {"unitTests", "integrationTests"}
+
+
+def test_data_activation_is_built_and_not_switched_on() -> None:
+    """The flag takes the ordinary form away from every connection; a registry entry of its own may set it."""
+    assert DATA["supportsDataActivation"] is False
+    text = (ROOT / "metadata.yaml").read_text()
+    reason, _, _ = text.partition("\n  supportsDataActivation: false\n")
+    comment = re.search(r"(?:\n  # .+)+\Z", reason)
+    assert comment, "the reason stands above the flag"
+    assert "docs/guides/data-activation.md" in comment[0]
+    guide = (ROOT / "docs" / "guides" / "data-activation.md").read_text()
+    assert re.search(r"^ +\"supportsDataActivation\": true", guide, re.MULTILINE), "the entry that switches it on"
 
 
 def resolved_hosts(config: dict[str, Any]) -> list[str]:

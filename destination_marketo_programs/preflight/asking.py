@@ -83,16 +83,19 @@ class _LookedUp(NamedTuple):
     denied: bool = False
 
 
-def ask_marketo(client: MarketoClient, settings: Settings, now: datetime, *, raise_transient: bool) -> Facts:
+def ask_marketo(
+    client: MarketoClient, settings: Settings, now: datetime, *, raise_transient: bool, member_fields: bool = False
+) -> Facts:
     """Make the calls that the configuration calls for: about four, one per program, one per folder above them.
 
-    Also tells the client's budget how many calls were made today.
+    Also tells the client's budget how many calls were made today. `member_fields` asks for the fields of memberships
+    even if no field mapping needs them.
 
     Raises:
         UnreachableError, QuotaReachedError: only with `raise_transient`.
         StoppedError: the process is ending.
     """
-    return _Inquiry(client, settings, now, raise_transient=raise_transient).facts()
+    return _Inquiry(client, settings, now, raise_transient=raise_transient).facts(member_fields=member_fields)
 
 
 class _Inquiry:
@@ -107,7 +110,7 @@ class _Inquiry:
         self._over = False
         self._folders: dict[FolderRef, Folder | None] = {}
 
-    def facts(self) -> Facts:
+    def facts(self, *, member_fields: bool) -> Facts:
         """Ask everything, in an order that ends at once where nothing can succeed."""
         facts, settings = self._facts, self._settings
         budget = self._client.gate.budget
@@ -123,7 +126,7 @@ class _Inquiry:
         if settings.lead_sync.partition_name:
             partitions = self._ask("the lead partitions", Need.PERSON, list_partitions)
             facts.partitions = None if partitions is None else list(partitions)
-        if any(mapping.marketo_object == "program_member" for mapping in settings.field_mappings):
+        if member_fields or any(mapping.marketo_object == "program_member" for mapping in settings.field_mappings):
             facts.members = self._ask("the fields of memberships", Need.PERSON, describe_members)
         self._ask_programs()
         for program in facts.programs.values():

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import hint_text
-from destination_marketo_programs.outcomes import Category, Outcome, Result
+from destination_marketo_programs.outcomes import Category, Result
 from destination_marketo_programs.report.people import who_is
 from destination_marketo_programs.report.summary import Cell, Counts, Lead
 from destination_marketo_programs.storage import (
     Kind,
     OutcomeFile,
+    Reader,
     StorageError,
-    find_files,
-    iter_file,
-    iter_rejected,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
     from typing import Self
+
+    from destination_marketo_programs.storage import StoredOutcome
 
 MAX_EVENTS = 2_000
 OTHER_EVENTS = "(other events)"
@@ -126,7 +126,8 @@ class Tally:
     """
 
     def __init__(self, locations: Sequence[str], on_progress: Callable[[int], None] | None = None) -> None:
-        self.files = find_files(locations)
+        self._reader = Reader()
+        self.files = self._reader.find_files(locations)
         if not any(file.kind is Kind.OUTCOMES for file in self.files):
             raise StorageError(
                 locations[0], "there are only rejected records here.", "Name the outcomes-*.jsonl files as well."
@@ -217,7 +218,7 @@ class Tally:
         dry_runs = {cell.dry_run for cell in self._cells}
         for file in self.files:
             if file.kind is Kind.REJECTED:
-                self._database.executemany(_INSERT_PERSON, _people_of(file, dry_runs))
+                self._database.executemany(_INSERT_PERSON, _people_of(self._reader, file, dry_runs))
         self._database.execute("COMMIT")
         self._on_progress(self._read)
 
@@ -226,7 +227,7 @@ class Tally:
         latest: list[_Row] = []
         rejected: list[_Row] = []
         by_outcome: Counter[str] = Counter()
-        for outcome in iter_file(file):
+        for outcome in self._reader.outcomes(file):
             record = _record_number(file, outcome)
             program = _NO_PROGRAM if outcome.program_id is None else outcome.program_id
             cell = self._cell_number(file, outcome)
@@ -256,7 +257,7 @@ class Tally:
         latest.clear()
         rejected.clear()
 
-    def _cell_number(self, file: OutcomeFile, outcome: Outcome) -> int:
+    def _cell_number(self, file: OutcomeFile, outcome: StoredOutcome) -> int:
         event = outcome.event
         if event is not None and event not in self._events:
             if len(self._events) < MAX_EVENTS:
@@ -286,7 +287,7 @@ class Tally:
         return number
 
 
-def _of_rejected(outcome: Outcome) -> _Row:
+def _of_rejected(outcome: StoredOutcome) -> _Row:
     return (
         outcome.stream,
         outcome.record_key,
@@ -298,7 +299,7 @@ def _of_rejected(outcome: Outcome) -> _Row:
     )
 
 
-def _record_number(file: OutcomeFile, outcome: Outcome) -> int:
+def _record_number(file: OutcomeFile, outcome: StoredOutcome) -> int:
     # Positions start afresh in every run.
     position_in = file.run if outcome.record_key_is_position else ""
     return _number_of(_key(position_in, outcome.stream, outcome.record_key, dry_run=outcome.dry_run))
@@ -318,8 +319,8 @@ def _number_of(text: str) -> int:
     return int.from_bytes(digest, signed=True)
 
 
-def _people_of(file: OutcomeFile, dry_runs: Collection[bool]) -> Iterator[_Row]:
-    for line in iter_rejected(file):
+def _people_of(reader: Reader, file: OutcomeFile, dry_runs: Collection[bool]) -> Iterator[_Row]:
+    for line in reader.rejected(file):
         who = who_is(line.record.data)
         if not any(who):
             continue

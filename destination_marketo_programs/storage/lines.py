@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from destination_marketo_programs.outcomes import Detail  # noqa: TC001 - msgspec reads the annotations
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,6 +30,7 @@ class Rejection(msgspec.Struct, gc=False):
     `category` and `code` come first and together, so that a text search for both finds the lines of one kind.
 
     Attributes:
+        detail: absent if there is none.
         record_key_is_position: present only where true.
         others: further rejections of the same record, one per program; absent where there is none.
     """
@@ -43,6 +46,8 @@ class Rejection(msgspec.Struct, gc=False):
     retryable: bool
     request_id: str | None
     at: str
+    record_ref: str = ""
+    detail: Detail | UnsetType = UNSET
     record_key_is_position: bool | UnsetType = UNSET
     others: list[Rejection] | UnsetType = UNSET
 
@@ -55,9 +60,45 @@ class RejectedRecord(msgspec.Struct):
 
         stream: str
         data: msgspec.Raw
+        namespace: str | None = None
 
     record: Record
     rejection: Rejection
+
+
+class StoredOutcome(msgspec.Struct, gc=False):
+    """An outcome as it is read back. Members mean what they mean in `Outcome`.
+
+    Names that only a later version knows are kept as text: whoever reads decides what to make of them.
+
+    Attributes:
+        verdict: what `reconcile` found, on lines that it has confirmed.
+    """
+
+    stream: str
+    record_key: str
+    event: str | None
+    program_id: int | None
+    program_status: str | None
+    outcome: str
+    lead_id: int | None = None
+    lead_action: str | None = None
+    category: str | None = None
+    code: str | None = None
+    message: str | None = None
+    hint: str | None = None
+    detail: Detail | None = None
+    retryable: bool = False
+    request_id: str | None = None
+    at: str = ""
+    record_ref: str = ""
+    namespace: str | None = None
+    lookup_value: str | int | None = None
+    confirmed: bool = False
+    verdict: str = ""
+    sent: dict[str, str] | None = None
+    dry_run: bool = False
+    record_key_is_position: bool = False
 
 
 _encoder = msgspec.json.Encoder()
@@ -65,14 +106,20 @@ _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
-    """Append the outcome as one line. Lone surrogates, which are no text, become question marks."""
+    """Append the outcome as one line. Lone surrogates, which are no text, become question marks.
+
+    Marks that are false become UNSET in the outcome itself: only true ones are stored.
+    """
+    if outcome.dry_run is False:
+        outcome.dry_run = UNSET
+    if outcome.record_key_is_position is False:
+        outcome.record_key_is_position = UNSET
     before = len(buffer)
     try:
         _encoder.encode_into(outcome, buffer, -1)
     except UnicodeEncodeError:
         del buffer[before:]
-        members = {key: _as_unicode(value) for key, value in msgspec.to_builtins(outcome).items()}
-        _encoder.encode_into(members, buffer, -1)
+        _encoder.encode_into(_as_unicode(msgspec.to_builtins(outcome)), buffer, -1)
     buffer += b"\n"
 
 
@@ -90,10 +137,10 @@ def append_rejected(buffer: bytearray, line: bytes, rejections: Sequence[Outcome
     try:
         rejection = _encoder.encode(first)
     except UnicodeEncodeError:
-        rejection = json.dumps(msgspec.to_builtins(first), separators=(",", ":")).encode("ascii")
+        rejection = _encoder.encode(_as_unicode(msgspec.to_builtins(first)))
     try:
         members = _members_decoder.decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         buffer += _beside_record(line, rejection)
     else:
         members.pop("rejection", None)
@@ -115,13 +162,22 @@ def _rejection_of(outcome: Outcome) -> Rejection:
         retryable=outcome.retryable,
         request_id=outcome.request_id,
         at=outcome.at,
+        record_ref=outcome.record_ref,
+        detail=UNSET if outcome.detail is None else outcome.detail,
         record_key_is_position=outcome.record_key_is_position,
     )
 
 
 def _beside_record(line: bytes, rejection: bytes) -> bytes:
     # JSON as Python's own writer makes it (NaN, lone surrogates) is outside the standard, yet accepted on stdin.
-    members: Any = json.loads(line)
+    try:
+        members: Any = json.loads(line)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError):
+        # Too deep, or a number of thousands of digits: valid all the same, so the bytes stay as they are. Of two
+        # members of one name the later counts.
+        return _spliced(line, rejection)
     if not isinstance(members, dict):
         raise ValueError("a rejected record must be a JSON object")  # noqa: TRY004 - as for any other bad line
     members.pop("rejection", None)
@@ -129,5 +185,18 @@ def _beside_record(line: bytes, rejection: bytes) -> bytes:
     return rest[:-1] + (b"," if members else b"") + b'"rejection":' + rejection + b"}"
 
 
+def _spliced(line: bytes, rejection: bytes) -> bytes:
+    text = line.strip()
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        raise ValueError("a rejected record must be a JSON object")
+    return text[:-1] + b',"rejection":' + rejection + b"}"
+
+
 def _as_unicode(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_as_unicode(key): _as_unicode(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_unicode(each) for each in value]
+    return value

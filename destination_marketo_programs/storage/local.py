@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import stat
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.storage.lines import Kind, append_outcome, append_rejected
-from destination_marketo_programs.storage.store import StorageError
+from destination_marketo_programs.storage.store import Blob, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from destination_marketo_programs.outcomes import Outcome
     from destination_marketo_programs.storage.store import PartNames
@@ -35,7 +39,8 @@ class LocalStore:
     def __init__(self, path: str, names: PartNames, *, max_part_bytes: int = MAX_PART_BYTES) -> None:
         self._folder = Path(path)
         self._names = names
-        self._parts = {kind: _Parts(self._folder, names, kind, max_part_bytes) for kind in Kind}
+        of_sync = self._folder / names.folder
+        self._parts = {kind: _Parts(of_sync, names, kind, max_part_bytes) for kind in Kind}
         self._outcomes = self._parts[Kind.OUTCOMES]
         self._rejected = self._parts[Kind.REJECTED]
         self._failure: StorageError | None = None
@@ -86,7 +91,7 @@ class LocalStore:
         except OSError as error:
             raise _explained(error, self._folder) from error
 
-    def close(self) -> None:
+    def close(self, within_seconds: float | None = None) -> None:  # noqa: ARG002 - a disk answers, or nothing helps
         """See `OutcomeStore`."""
         try:
             if self._failure is None:
@@ -94,6 +99,49 @@ class LocalStore:
         finally:
             for parts in self._parts.values():
                 parts.close()
+
+    def give_up(self, within_seconds: float) -> None:
+        """See `OutcomeStore`. A call to a disk cannot be given up."""
+
+    @property
+    def sync_folder(self) -> str:
+        """See `OutcomeStore`."""
+        return self._names.folder
+
+    def read_blob(self, name: str) -> bytes | None:
+        """See `OutcomeStore`."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _explained(error, self._folder) from error
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """See `OutcomeStore`."""
+        path = self._folder / name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+        try:
+            _make_durable_folder(path.parent)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise _explained(error, self._folder) from error
+
+    def list_blobs(self, prefix: str) -> list[Blob]:
+        """See `OutcomeStore`."""
+        try:
+            return list(blobs_below(self._folder, prefix))
+        except OSError as error:
+            raise _explained(error, self._folder) from error
 
     def _each(self, step: Callable[[_Parts], None], *parts: _Parts) -> None:
         # A failed write may have left half a line, and a failed fsync may be forgotten by the kernel, so that the
@@ -106,6 +154,18 @@ class LocalStore:
         except OSError as error:
             self._failure = _explained(error, self._folder)
             raise self._failure from error
+
+
+def blobs_below(folder: Path, prefix: str) -> Iterator[Blob]:
+    """Files below a folder whose own name begins with the prefix; none where there is no folder."""
+    for path in folder.rglob(f"{glob.escape(prefix)}*"):
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # between the listing and this look
+            continue
+        if stat.S_ISREG(found.st_mode):
+            name = path.relative_to(folder).as_posix()
+            yield Blob(name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 class _Parts:

@@ -6,24 +6,33 @@ import re
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import msgspec
 
-from destination_marketo_programs.outcomes import Outcome
-from destination_marketo_programs.storage.lines import Kind, RejectedRecord
-from destination_marketo_programs.storage.store import StorageError
+from destination_marketo_programs.storage.lines import Kind, RejectedRecord, StoredOutcome
+from destination_marketo_programs.storage.local import blobs_below
+from destination_marketo_programs.storage.runs import (
+    RECONCILE_PREFIX,
+    RUN_PREFIX,
+    ReconcileFile,
+    RunFile,
+    read_reconciled,
+    read_runs,
+)
+from destination_marketo_programs.storage.store import Blob, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from mypy_boto3_s3 import S3Client
 
+    from destination_marketo_programs.config import LocalStorage, NoStorage, S3Storage
+
 S3_PREFIX = "s3://"
 READ_BYTES = 1 << 20
 
 _NAME = re.compile(r"(?P<kind>outcomes|rejected)-(?P<start>\d{8}T\d{6}Z)-(?P<run>[A-Za-z0-9]+)-(?P<part>\d+)\.jsonl")
-_T = TypeVar("_T")
 
 
 class OutcomeFile(NamedTuple):
@@ -47,6 +56,185 @@ class OutcomeFile(NamedTuple):
     part: int
 
 
+class Reader:
+    """Reads stored files at places that people name: files, folders (with their subfolders), `s3://…`.
+
+    Args:
+        s3: for `s3://…`; by default the machine's own access and `AWS_ENDPOINT_URL`, once one is needed.
+
+    Attributes:
+        unreadable: lines that were passed over because they are no outcome, per file.
+    """
+
+    def __init__(self, s3: S3Client | None = None) -> None:
+        self._given = s3
+        self.unreadable: dict[str, int] = {}
+
+    def find_files(self, locations: Sequence[str]) -> list[OutcomeFile]:
+        """See the function of this name."""
+        found: dict[str, OutcomeFile] = {}
+        for location in locations:
+            files = list(self._find_s3(location) if location.startswith(S3_PREFIX) else _find_local(location))
+            if not files:
+                raise StorageError(
+                    location, "there is no outcome file here.", "Name the folder or file that holds outcomes-*.jsonl."
+                )
+            found.update((file.location, file) for file in files)
+        return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
+
+    def outcomes(self, file: OutcomeFile, *, strict: bool = False) -> Iterator[StoredOutcome]:
+        """The outcomes of one file. An incomplete last line, as a crash leaves it, is passed over.
+
+        Args:
+            file: as `find_files` gave it.
+            strict: whether any other line that is no outcome raises; else it is counted in `unreadable`.
+
+        Raises:
+            StorageError: the file cannot be read; or such a line.
+        """
+        for number, line in enumerate(self.lines(file), 1):
+            try:
+                yield _outcome_decoder.decode(line)
+            except _BAD_LINE as error:
+                if not line.endswith(b"\n"):
+                    return
+                if not strict:
+                    self.unreadable[file.location] = self.unreadable.get(file.location, 0) + 1
+                    continue
+                raise StorageError(
+                    file.location, f"line {number} is not a stored outcome.", "Leave this file out, or fix the line."
+                ) from error
+
+    def rejected(self, file: OutcomeFile) -> Iterator[RejectedRecord]:
+        """The rejected records of one file.
+
+        Lines that are not standard JSON, or that lost their `rejection` to someone's editor, are passed over.
+        """
+        for line in self.lines(file):
+            try:
+                yield _rejected_decoder.decode(line)
+            except _BAD_LINE:
+                continue
+
+    def lines(self, file: OutcomeFile) -> Iterator[bytes]:
+        """The lines of one file, with their newline."""
+        if file.location.startswith(S3_PREFIX):
+            yield from self._s3_lines(file.location)
+            return
+        try:
+            with Path(file.location).open("rb", buffering=READ_BYTES) as lines:
+                yield from lines
+        except OSError as error:
+            raise _unreadable(file.location, error) from error
+
+    def runs(self, locations: Sequence[str]) -> list[RunFile]:
+        """Run files at the places, and beside files that are named outright; newest first."""
+        return read_runs(self._blobs(locations, RUN_PREFIX), self._read)
+
+    def reconciled(self, locations: Sequence[str]) -> list[ReconcileFile]:
+        """Verdict files at the places, and beside files that are named outright; newest first."""
+        return read_reconciled(self._blobs(locations, RECONCILE_PREFIX), self._read)
+
+    @property
+    def _s3(self) -> S3Client:
+        return self._given or _default_s3_client()
+
+    def _find_s3(self, location: str) -> Iterator[OutcomeFile]:
+        for key, outright in self._s3_keys(location):
+            bucket, _ = _split(location)
+            name = key.rpartition("/")[2]
+            file = _file(f"{S3_PREFIX}{bucket}/{key}", name, named_outright=outright)
+            if file is not None:
+                yield file
+
+    def _s3_keys(self, location: str) -> Iterator[tuple[str, bool]]:
+        from destination_marketo_programs.storage.s3_client import (  # noqa: PLC0415 - only S3 users pay for the import
+            list_objects,
+        )
+
+        bucket, prefix = _split(location)
+        folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
+        for found in list_objects(self._s3, bucket, prefix, location):
+            if found.name == prefix or found.name.startswith(folder):
+                yield found.name, found.name == prefix
+
+    def _s3_lines(self, location: str) -> Iterator[bytes]:
+        rest = b""
+        for chunk in self._s3_chunks(location):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+        if rest:
+            yield rest
+
+    def _s3_chunks(self, location: str) -> Iterator[bytes]:
+        from destination_marketo_programs.storage.s3_client import read_chunks  # noqa: PLC0415 - as above
+
+        bucket, key = _split(location)
+        return read_chunks(self._s3, bucket, key, location, READ_BYTES)
+
+    def _blobs(self, locations: Sequence[str], prefix: str) -> list[Blob]:
+        """Names are whole locations."""
+        found: dict[str, Blob] = {}
+        for location in locations:
+            if location.startswith(S3_PREFIX):
+                blobs = self._s3_blobs(location, prefix)
+            else:
+                place = Path(location)
+                folder = place if place.is_dir() else place.parent
+                blobs = [blob._replace(name=str(folder / blob.name)) for blob in blobs_below(folder, prefix)]
+            found.update((blob.name, blob) for blob in blobs)
+        return list(found.values())
+
+    def _s3_blobs(self, location: str, prefix: str) -> list[Blob]:
+        from destination_marketo_programs.storage.s3_client import list_objects  # noqa: PLC0415 - as above
+
+        bucket, key = _split(location)
+        folder = key.rpartition("/")[0] if key.endswith(".jsonl") else key.rstrip("/")
+        top = f"{folder}/" if folder else ""
+        return [
+            blob._replace(name=f"{S3_PREFIX}{bucket}/{blob.name}")
+            for blob in list_objects(self._s3, bucket, top, location)
+            if blob.name.rpartition("/")[2].startswith(prefix)
+        ]
+
+    def _read(self, name: str) -> bytes | None:
+        if name.startswith(S3_PREFIX):
+            return b"".join(self._s3_chunks(name))
+        try:
+            return Path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(name, error) from error
+
+
+def reader_for(storage: NoStorage | LocalStorage | S3Storage) -> Reader:
+    """A reader with the access that the configuration gives, for its own places and others.
+
+    Raises:
+        StorageError: the settings cannot make a client.
+    """
+    if storage.storage_type != "S3":
+        return Reader()
+    from destination_marketo_programs.storage.s3_client import make_client  # noqa: PLC0415 - only S3 users pay for it
+
+    return Reader(make_client(storage))
+
+
+def location_of(storage: NoStorage | LocalStorage | S3Storage) -> str | None:
+    """Where a storage keeps its files, as `find_files` takes it; None where nothing is kept."""
+    match storage.storage_type:
+        case "None":
+            return None
+        case "Local":
+            return storage.path
+        case "S3":
+            return f"{S3_PREFIX}{storage.s3_bucket_name}/{storage.bucket_path.strip('/')}".rstrip("/")
+        case unknown:
+            assert_never(unknown)
+
+
 def find_files(locations: Sequence[str]) -> list[OutcomeFile]:
     """All stored files at the given places, each once, in the order of time.
 
@@ -58,18 +246,10 @@ def find_files(locations: Sequence[str]) -> list[OutcomeFile]:
     Raises:
         StorageError: a place does not exist, cannot be read, or holds no outcome file.
     """
-    found: dict[str, OutcomeFile] = {}
-    for location in locations:
-        files = list(_find_s3(location) if location.startswith(S3_PREFIX) else _find_local(location))
-        if not files:
-            raise StorageError(
-                location, "there is no outcome file here.", "Name the folder or file that holds outcomes-*.jsonl."
-            )
-        found.update((file.location, file) for file in files)
-    return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
+    return Reader().find_files(locations)
 
 
-def iter_outcomes(locations: Sequence[str]) -> Iterator[Outcome]:
+def iter_outcomes(locations: Sequence[str]) -> Iterator[StoredOutcome]:
     """Every outcome of the files that `find_files` finds, in its order: by start of sync, then as written.
 
     An incomplete last line, as a crash leaves it, is passed over.
@@ -77,54 +257,16 @@ def iter_outcomes(locations: Sequence[str]) -> Iterator[Outcome]:
     Raises:
         StorageError: as `find_files`; or a line that is no outcome.
     """
-    for file in find_files(locations):
+    reader = Reader()
+    for file in reader.find_files(locations):
         if file.kind is Kind.OUTCOMES:
-            yield from iter_file(file)
+            yield from reader.outcomes(file, strict=True)
 
 
-def iter_file(file: OutcomeFile) -> Iterator[Outcome]:
-    """The outcomes of one file; see `iter_outcomes`."""
-    return _decoded(file, _outcome_decoder)
-
-
-def iter_rejected(file: OutcomeFile) -> Iterator[RejectedRecord]:
-    """The rejected records of one file; see `iter_outcomes`.
-
-    Lines that are not standard JSON, or that lost their `rejection` to someone's editor, are passed over.
-    """
-    return _decoded(file, _rejected_decoder)
-
-
-_outcome_decoder = msgspec.json.Decoder(Outcome)
+_outcome_decoder = msgspec.json.Decoder(StoredOutcome)
 _rejected_decoder = msgspec.json.Decoder(RejectedRecord)
-
-
-def _decoded(file: OutcomeFile, decoder: msgspec.json.Decoder[_T]) -> Iterator[_T]:
-    decode = decoder.decode
-    for number, line in enumerate(_lines(file), 1):
-        try:
-            yield decode(line)
-        except msgspec.DecodeError as error:
-            if not line.endswith(b"\n"):
-                return
-            if file.kind is Kind.REJECTED:
-                continue
-            raise StorageError(
-                file.location,
-                f"line {number} is no stored outcome.",
-                "Leave this file out, or mend the line.",
-            ) from error
-
-
-def _lines(file: OutcomeFile) -> Iterator[bytes]:
-    if file.location.startswith(S3_PREFIX):
-        yield from _s3_lines(file.location)
-        return
-    try:
-        with Path(file.location).open("rb", buffering=READ_BYTES) as lines:
-            yield from lines
-    except OSError as error:
-        raise _unreadable(file.location, error) from error
+_BAD_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a line that is no JSON, no text, or deeper than it goes."""
 
 
 def _file(location: str, name: str, *, named_outright: bool) -> OutcomeFile | None:
@@ -161,8 +303,8 @@ def _unreadable(location: str, error: OSError) -> StorageError:
 
 
 @cache
-def _s3_client() -> S3Client:
-    from destination_marketo_programs.storage.s3 import (  # noqa: PLC0415 - only S3 users pay for the import
+def _default_s3_client() -> S3Client:
+    from destination_marketo_programs.storage.s3_client import (  # noqa: PLC0415 - only S3 users pay for the import
         make_default_client,
     )
 
@@ -172,29 +314,3 @@ def _s3_client() -> S3Client:
 def _split(location: str) -> tuple[str, str]:
     bucket, _, key = location.removeprefix(S3_PREFIX).partition("/")
     return bucket, key
-
-
-def _find_s3(location: str) -> Iterator[OutcomeFile]:
-    from destination_marketo_programs.storage.s3 import list_keys  # noqa: PLC0415 - see `_s3_client`
-
-    bucket, prefix = _split(location)
-    folder = prefix if not prefix or prefix.endswith("/") else prefix + "/"
-    for key in list_keys(_s3_client(), bucket, prefix, location):
-        if key == prefix or key.startswith(folder):
-            name = key.rpartition("/")[2]
-            file = _file(f"{S3_PREFIX}{bucket}/{key}", name, named_outright=key == prefix)
-            if file is not None:
-                yield file
-
-
-def _s3_lines(location: str) -> Iterator[bytes]:
-    from destination_marketo_programs.storage.s3 import read_chunks  # noqa: PLC0415 - see `_s3_client`
-
-    bucket, key = _split(location)
-    rest = b""
-    for chunk in read_chunks(_s3_client(), bucket, key, location, READ_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line + b"\n"
-    if rest:
-        yield rest

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
 
-import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.credentials import (
-    AssumeRoleCredentialFetcher,
-    CredentialProvider,
-    Credentials,
-    DeferredRefreshableCredentials,
-)
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-)
-from botocore.exceptions import (
-    ConnectionError as BotoConnectionError,
-)
+from botocore.exceptions import ClientError
 
 from destination_marketo_programs.storage.lines import Kind, append_outcome, append_rejected
-from destination_marketo_programs.storage.store import StorageError
+from destination_marketo_programs.storage.s3_client import PATIENCE, secrets_of
+from destination_marketo_programs.storage.s3_errors import explained
+from destination_marketo_programs.storage.store import Blob, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from mypy_boto3_s3 import S3Client
 
     from destination_marketo_programs.config import S3Storage
     from destination_marketo_programs.outcomes import Outcome
+    from destination_marketo_programs.storage.s3_client import Patience
     from destination_marketo_programs.storage.store import PartNames
 
 MAX_PART_BYTES = 8_000_000
@@ -47,40 +29,41 @@ MAX_PART_BYTES = 8_000_000
 COMMIT_INTERVAL_SECONDS = 10.0
 """Objects cost per upload: at most about 720 an hour, and STATE waits no longer than this."""
 
-CONNECT_TIMEOUT_SECONDS = 10.0
-READ_TIMEOUT_SECONDS = 60.0
-MAX_ATTEMPTS = 5
-
-
-class Patience(NamedTuple):
-    """How long one call to S3 may take before the store counts as failed."""
-
-    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
-    read_timeout_seconds: float = READ_TIMEOUT_SECONDS
-    max_attempts: int = MAX_ATTEMPTS
-
-
-PATIENCE = Patience()
+_LOOK_SECONDS = 0.1
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_T = TypeVar("_T")
 
 
 class S3Store:
-    """An `OutcomeStore` in a bucket. Every upload is an object of its own; none is ever written twice."""
+    """An `OutcomeStore` in a bucket. Every upload is an object of its own; only blobs are ever written again.
+
+    Each call runs in a thread of its own that nobody waits for longer than a time limit: the client's own limits
+    hold for single reads and attempts, and do not bound a call in which each of them succeeds a little.
+    """
 
     commit_interval_seconds = COMMIT_INTERVAL_SECONDS
 
     def __init__(
-        self, client: S3Client, storage: S3Storage, names: PartNames, *, max_part_bytes: int = MAX_PART_BYTES
+        self,
+        client: S3Client,
+        storage: S3Storage,
+        names: PartNames,
+        *,
+        max_part_bytes: int = MAX_PART_BYTES,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._client = client
         self._bucket = storage.s3_bucket_name
         self._folder = storage.bucket_path.strip("/")
         self._names = names
         self._max_part_bytes = max_part_bytes
+        self._call_limit_seconds = patience.call_limit_seconds
+        self._give_up_at = float("inf")
         self._buffers = {kind: bytearray() for kind in Kind}
         self._outcomes = self._buffers[Kind.OUTCOMES]
         self._rejected = self._buffers[Kind.REJECTED]
         self._numbers = dict.fromkeys(Kind, 0)
-        self._secrets = _secrets_of(storage)
+        self._secrets = secrets_of(storage)
         self._failure: StorageError | None = None
 
     @property
@@ -92,6 +75,11 @@ class S3Store:
     def pending_bytes(self) -> int:
         """Bytes in the two buffers."""
         return sum(map(len, self._buffers.values()))
+
+    @property
+    def sync_folder(self) -> str:
+        """See `OutcomeStore`."""
+        return self._names.folder
 
     def add(self, outcome: Outcome) -> None:
         """See `OutcomeStore`."""
@@ -114,26 +102,44 @@ class S3Store:
         """See `OutcomeStore`."""
         key = self._key(self._names.probe())
         content = b"destination-marketo-programs\n"
-        with self._explaining("s3:PutObject"):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=content)
+        self._put(key, content, "text/plain")
         try:
-            with self._explaining("s3:GetObject"):
-                given = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            given = self._call("s3:GetObject", lambda: self._read(key))
+            self._call(
+                "s3:ListBucket", lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
+            )
         finally:
-            with self._explaining("s3:DeleteObject"):
-                self._client.delete_object(Bucket=self._bucket, Key=key)
+            self._call("s3:DeleteObject", lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
         if given != content:
             raise StorageError(
                 "object_storage_config", "the bucket gives back other bytes than were written.", "Use another bucket."
             )
 
-    def close(self) -> None:
+    def close(self, within_seconds: float | None = None) -> None:
         """See `OutcomeStore`."""
+        if within_seconds is not None:
+            self.give_up(within_seconds)
         try:
             if self._failure is None:
                 self.commit()
         finally:
             self._client.close()
+
+    def give_up(self, within_seconds: float) -> None:
+        """See `OutcomeStore`."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + within_seconds)
+
+    def read_blob(self, name: str) -> bytes | None:
+        """See `OutcomeStore`."""
+        return self._call("s3:GetObject", lambda: self._read_if_there(self._key(name)))
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """See `OutcomeStore`."""
+        self._put(self._key(name), data, "application/json" if name.endswith(".json") else "application/octet-stream")
+
+    def list_blobs(self, prefix: str) -> list[Blob]:
+        """See `OutcomeStore`."""
+        return self._call("s3:ListBucket", lambda: self._list(prefix))
 
     def _upload(self, kind: Kind) -> None:
         if self._failure is not None:
@@ -142,272 +148,79 @@ class S3Store:
         if not buffer:
             return
         self._numbers[kind] += 1
-        key = self._key(self._names.part(kind, self._numbers[kind]))
+        key = self._key(self._names.folder + self._names.part(kind, self._numbers[kind]))
         try:
-            with self._explaining("s3:PutObject"):
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=bytes(buffer), ContentType="application/x-ndjson"
-                )
+            self._put(key, bytes(buffer), "application/x-ndjson")
         except StorageError as error:
             self._failure = error
             raise
         buffer.clear()
 
+    def _put(self, key: str, data: bytes, content_type: str) -> None:
+        self._call(
+            "s3:PutObject",
+            lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type),
+        )
+
+    def _read(self, key: str) -> bytes:
+        return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def _read_if_there(self, key: str) -> bytes | None:
+        try:
+            return self._read(key)
+        except ClientError as error:
+            if str(error.response.get("Error", {}).get("Code", "")) in _MISSING:
+                return None
+            raise
+
+    def _list(self, prefix: str) -> list[Blob]:
+        found = []
+        top = self._key("")
+        for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=top):
+            for entry in page.get("Contents", []):
+                name = entry["Key"].removeprefix(top)
+                if name.rpartition("/")[2].startswith(prefix):
+                    found.append(Blob(name, entry["Size"], entry["LastModified"]))
+        return found
+
     def _key(self, name: str) -> str:
         return f"{self._folder}/{name}" if self._folder else name
 
-    @contextmanager
-    def _explaining(self, permission: str) -> Iterator[None]:
-        try:
-            yield
-        except (BotoCoreError, ClientError, OSError) as error:
+    def _call(self, permission: str, call: Callable[[], _T]) -> _T:
+        answers: list[_T] = []
+        errors: list[Exception] = []
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                answers.append(call())
+            except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
+                errors.append(error)
+            finally:
+                ended.set()
+
+        limit = time.monotonic() + self._call_limit_seconds
+        # Daemonic: a call that hangs does not keep the process.
+        threading.Thread(target=run, name="s3", daemon=True).start()
+        while not ended.wait(_LOOK_SECONDS):
+            if time.monotonic() >= min(limit, self._give_up_at):
+                raise self._too_late(given_up=time.monotonic() < limit) from None
+        if errors:
             # The original is not chained: its text may quote the request, and with it a key id.
-            raise _explained(error, self._bucket, permission, self._secrets) from None
+            raise explained(errors[0], self._bucket, permission, self._secrets) from None
+        return answers[0]
 
-
-def make_client(storage: S3Storage, patience: Patience = PATIENCE) -> S3Client:
-    """A client for the bucket of the configuration. Contacts nobody yet.
-
-    Blank keys mean the default credential chain (environment, profile, the machine's own role). With `role_arn`,
-    those credentials assume the role, and go on renewing it; `AWS_ASSUME_ROLE_EXTERNAL_ID` is passed on as
-    Airbyte's own destinations do.
-
-    Raises:
-        StorageError: the settings cannot make a client, e.g. a malformed endpoint.
-    """
-    session = botocore.session.Session()
-    if storage.access_key_id and storage.secret_access_key:
-        session.set_credentials(storage.access_key_id, storage.secret_access_key)
-    if storage.s3_bucket_region:
-        session.set_config_variable("region", storage.s3_bucket_region)
-    secrets = _secrets_of(storage)
-    try:
-        if storage.role_arn:
-            session = _with_role(session, storage.role_arn, storage.s3_bucket_region, patience)
-        endpoint = storage.s3_endpoint.strip() or None
-        if endpoint is not None and "://" not in endpoint:
-            endpoint = f"https://{endpoint}"
-        return boto3.Session(botocore_session=session).client(
-            "s3", endpoint_url=endpoint, config=_config(patience, custom_endpoint=endpoint is not None)
-        )
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise _explained(error, storage.s3_bucket_name, "sts:AssumeRole", secrets) from None
-
-
-def make_default_client(patience: Patience = PATIENCE) -> S3Client:
-    """A client by the default credential chain, region and endpoint of the environment, for reading."""
-    custom_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"))
-    try:
-        return boto3.Session().client("s3", config=_config(patience, custom_endpoint=custom_endpoint))
-    except (BotoCoreError, ValueError) as error:
-        raise _explained(error, "", "s3:GetObject", ()) from None
-
-
-def list_keys(client: S3Client, bucket: str, prefix: str, location: str) -> Iterator[str]:
-    """Keys that begin with the prefix.
-
-    Raises:
-        StorageError: with `location` as its path.
-    """
-    with _reading(location, bucket, "s3:ListBucket"):
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                yield entry["Key"]
-
-
-def read_chunks(client: S3Client, bucket: str, key: str, location: str, chunk_bytes: int) -> Iterator[bytes]:
-    """The object's bytes.
-
-    Raises:
-        StorageError: with `location` as its path.
-    """
-    with _reading(location, bucket, "s3:GetObject"):
-        body = client.get_object(Bucket=bucket, Key=key)["Body"]
-        yield from body.iter_chunks(chunk_bytes)
-
-
-@contextmanager
-def _reading(location: str, bucket: str, permission: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError, OSError) as error:
-        explained = _explained(error, bucket, permission, ())
-        raise StorageError(location, explained.message, explained.fix, transient=explained.transient) from None
-
-
-def _config(patience: Patience, *, custom_endpoint: bool) -> Config:
-    config = Config(
-        connect_timeout=patience.connect_timeout_seconds,
-        read_timeout=patience.read_timeout_seconds,
-        retries={"total_max_attempts": patience.max_attempts, "mode": "standard"},
-        user_agent_extra="destination-marketo-programs",
-    )
-    if custom_endpoint:
-        # Compatible servers seldom have a host name per bucket, and many refuse AWS's newer checksum headers.
-        config = config.merge(
-            Config(
-                s3={"addressing_style": "path"},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
+    def _too_late(self, *, given_up: bool) -> StorageError:
+        if given_up:
+            return StorageError(
+                "object_storage_config",
+                f"bucket {self._bucket} did not answer before the sync had to end.",
+                "Sync again.",
+                transient=True,
             )
+        return StorageError(
+            "object_storage_config.s3_endpoint",
+            f"bucket {self._bucket} did not complete a call within {self._call_limit_seconds:g} seconds.",
+            "Check s3_endpoint and the network, then sync again.",
+            transient=True,
         )
-    return config
-
-
-class _RoleProvider(CredentialProvider):
-    """Hands botocore the credentials of the assumed role, which renew themselves before they expire."""
-
-    METHOD = "outcome-storage-role"
-    CANONICAL_NAME = "outcome-storage-role"
-
-    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
-        super().__init__()
-        self._fetcher = fetcher
-
-    def load(self) -> Credentials:
-        return DeferredRefreshableCredentials(method=self.METHOD, refresh_using=self._fetcher.fetch_credentials)
-
-
-def _with_role(
-    source: botocore.session.Session, role_arn: str, region: str, patience: Patience
-) -> botocore.session.Session:
-    credentials = source.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
-    arguments = {"RoleSessionName": "destination-marketo-programs"}
-    external_id = os.environ.get("AWS_ASSUME_ROLE_EXTERNAL_ID")
-    if external_id:
-        arguments["ExternalId"] = external_id
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=lambda name, **of_call: source.create_client(
-            name, config=_config(patience, custom_endpoint=False), **of_call
-        ),
-        source_credentials=credentials,
-        role_arn=role_arn,
-        extra_args=arguments,
-    )
-    session = botocore.session.Session()
-    if region:
-        session.set_config_variable("region", region)
-    resolver = session.get_component("credential_provider")
-    resolver.insert_before("env", _RoleProvider(fetcher))
-    return session
-
-
-def _secrets_of(storage: S3Storage) -> tuple[str, ...]:
-    return tuple(secret for secret in (storage.access_key_id, storage.secret_access_key) if secret)
-
-
-_SETTINGS: dict[str, tuple[str, str, str]] = {
-    "NoSuchBucket": (
-        "s3_bucket_name",
-        "there is no such bucket.",
-        "Create it, or correct the name and s3_endpoint.",
-    ),
-    "InvalidBucketName": ("s3_bucket_name", "this is not a valid bucket name.", "Correct it."),
-    "InvalidAccessKeyId": (
-        "access_key_id",
-        "this key is not known.",
-        "Copy the access key again, or create a new one.",
-    ),
-    "SignatureDoesNotMatch": (
-        "secret_access_key",
-        "the secret does not belong to the key.",
-        "Copy key and secret again.",
-    ),
-    "ExpiredToken": ("access_key_id", "the credentials have expired.", "Give new ones."),
-    "InvalidClientTokenId": ("access_key_id", "this key is not known.", "Copy the access key again."),
-    "PermanentRedirect": (
-        "s3_bucket_region",
-        "the bucket is in another region.",
-        "Give the region that the bucket's properties show.",
-    ),
-    "AuthorizationHeaderMalformed": (
-        "s3_bucket_region",
-        "the bucket is in another region.",
-        "Give the region that the bucket's properties show.",
-    ),
-    "IllegalLocationConstraintException": (
-        "s3_bucket_region",
-        "the bucket is in another region.",
-        "Give the region that the bucket's properties show.",
-    ),
-}
-_DENIED = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403", "Forbidden"}
-_CLIENT_ERROR_STATUS = range(400, 500)
-_SEND_LATER_STATUS = {408, 409, 425, 429}
-
-
-def _explained(error: Exception, bucket: str, permission: str, secrets: tuple[str, ...]) -> StorageError:
-    """The failure as path, cause and remedy, with no secret in it."""
-    if isinstance(error, ClientError):
-        setting, message, fix, transient = _of_answer(error, bucket, permission)
-    elif isinstance(error, NoCredentialsError | PartialCredentialsError):
-        setting, message, fix, transient = (
-            "access_key_id",
-            "no credentials were found.",
-            "Give access_key_id and secret_access_key, or run where AWS provides credentials.",
-            False,
-        )
-    elif isinstance(error, CredentialRetrievalError):
-        setting, message, fix, transient = (
-            "role_arn",
-            "the role cannot be assumed.",
-            "Check the ARN and the role's trust policy.",
-            False,
-        )
-    elif isinstance(error, ParamValidationError):
-        setting, message, fix, transient = (
-            "s3_bucket_name",
-            "this is not a valid bucket name.",
-            "Correct it.",
-            False,
-        )
-    elif isinstance(error, HTTPClientError | BotoConnectionError | OSError):
-        host = _host_of(error)
-        setting, message, fix, transient = (
-            "s3_endpoint",
-            f"the storage{f' at {host}' if host else ''} does not answer ({type(error).__name__}).",
-            "Check s3_endpoint and s3_bucket_region, or sync again when it is up.",
-            True,
-        )
-    else:
-        setting, message, fix, transient = (
-            "s3_endpoint",
-            f"the storage cannot be used ({type(error).__name__}: {error}).",
-            "Check s3_endpoint and s3_bucket_region.",
-            False,
-        )
-    for secret in secrets:
-        message = message.replace(secret, "***")
-    return StorageError(f"object_storage_config.{setting}", message, fix, transient=transient)
-
-
-def _of_answer(error: ClientError, bucket: str, permission: str) -> tuple[str, str, str, bool]:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if error.operation_name == "AssumeRole":
-        return (
-            "role_arn",
-            f"the role cannot be assumed ({code}).",
-            "Check the ARN and that its trust policy names these credentials (and the external id).",
-            False,
-        )
-    if code in _DENIED:
-        return (
-            "s3_bucket_name",
-            f"access to bucket {bucket} denied.",
-            f"Allow {permission} on arn:aws:s3:::{bucket}/* for this key or role.",
-            False,
-        )
-    if code in _SETTINGS:
-        return (*_SETTINGS[code], False)
-    transient = status not in _CLIENT_ERROR_STATUS or status in _SEND_LATER_STATUS
-    fix = "Sync again later." if transient else "Check the bucket and its policies."
-    return "s3_bucket_name", f"bucket {bucket} answers with {code or status}.", fix, transient
-
-
-def _host_of(error: Exception) -> str | None:
-    if isinstance(error, BotoCoreError):
-        return urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname
-    return None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from destination_marketo_programs.outcomes import Outcome
     from destination_marketo_programs.storage.lines import Kind
+
+
+_MAX_FOLDER = 100
 
 
 class StorageError(Exception):
@@ -31,12 +34,26 @@ class StorageError(Exception):
         super().__init__(f"{path}: {message} {fix}")
 
 
+class Blob(NamedTuple):
+    """A small file in a store, as a listing shows it.
+
+    Attributes:
+        name: relative to the store's top, parts joined by `/`.
+        modified_at: aware time of the last write.
+    """
+
+    name: str
+    size: int
+    modified_at: datetime
+
+
 class OutcomeStore(Protocol):
     """Where outcomes and rejected records become durable.
 
-    Used by one thread at a time. `add` and `add_rejected` may write on their own when their bounded buffer is
-    full, but only `commit` promises anything. After the first `StorageError` of `add`, `add_rejected` or
-    `commit`, these raise it again: what was in the buffer is no longer certain.
+    Used by one thread at a time, but for blobs, which any thread may read and write. `add` and `add_rejected` may
+    write on their own when their bounded buffer is full, but only `commit` promises anything. After the first
+    `StorageError` of `add`, `add_rejected` or `commit`, these raise it again: what was in the buffer is no longer
+    certain.
     """
 
     @property
@@ -70,14 +87,56 @@ class OutcomeStore(Protocol):
         """
 
     def probe(self) -> None:
-        """Write, read and delete a probe object.
+        """Write, read, list and delete a probe object.
 
         Raises:
-            StorageError: one of the three does not work.
+            StorageError: one of these does not work.
         """
 
-    def close(self) -> None:
-        """Commit what was added, and let go of files and connections. Does not commit after a failure."""
+    def close(self, within_seconds: float | None = None) -> None:
+        """Commit what was added, and let go of files and connections. Does not commit after a failure.
+
+        Args:
+            within_seconds: how long it may take; None = as long as the store's own limits allow.
+
+        Raises:
+            StorageError: it was not committed, or not in that time.
+        """
+
+    def give_up(self, within_seconds: float) -> None:
+        """Let every call to the storage, the present one and later ones, fail after this time from now.
+
+        For a process that has to end; may be called from any thread and from a signal handler. A call that is
+        given up raises `StorageError`.
+        """
+
+    @property
+    def sync_folder(self) -> str:
+        """Folder of this sync's files, relative to the store's top: blank, or a name with `/` behind it."""
+
+    def read_blob(self, name: str) -> bytes | None:
+        """A whole small file; None where there is none.
+
+        Args:
+            name: relative to the store's top, e.g. `memory-123-ABC-456.bin`; letters, digits and `-_./`.
+
+        Raises:
+            StorageError: it exists, or may, and cannot be read.
+        """
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """Put a small file in place of the last one of this name, at once and whole, and durably.
+
+        Raises:
+            StorageError: it is not written; the last one stays as it was.
+        """
+
+    def list_blobs(self, prefix: str) -> list[Blob]:
+        """Files whose own name, in whichever folder below the store's top, begins with `prefix`; in any order.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
 
 
 class PartNames:
@@ -86,9 +145,15 @@ class PartNames:
     Args:
         sync_started_at: aware time.
         run_id: unique to the attempt.
+        sync_id: of the catalog; blank if it has none. What no folder may be named by becomes `_`.
+
+    Attributes:
+        folder: of this sync's files, relative to the store's top: blank, or a name with `/` behind it.
     """
 
-    def __init__(self, sync_started_at: datetime, run_id: str) -> None:
+    def __init__(self, sync_started_at: datetime, run_id: str, sync_id: str = "") -> None:
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", sync_id.strip())[:_MAX_FOLDER]
+        self.folder = f"{name}/" if name else ""
         self._start = sync_started_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
         self.run_id = re.sub(r"[^A-Za-z0-9]", "", run_id)
         if not self.run_id:
@@ -109,6 +174,7 @@ class NoStore:
     commit_interval_seconds = 0.0
     location = None
     pending_bytes = 0
+    sync_folder = ""
 
     def add(self, outcome: Outcome) -> None:
         """Nothing."""
@@ -122,5 +188,18 @@ class NoStore:
     def probe(self) -> None:
         """Nothing."""
 
-    def close(self) -> None:
+    def close(self, within_seconds: float | None = None) -> None:
         """Nothing."""
+
+    def give_up(self, within_seconds: float) -> None:
+        """Nothing."""
+
+    def read_blob(self, name: str) -> None:
+        """Nothing."""
+
+    def write_blob(self, name: str, data: bytes) -> None:
+        """Nothing."""
+
+    def list_blobs(self, prefix: str) -> list[Blob]:  # noqa: ARG002 - as for any store
+        """Nothing."""
+        return []

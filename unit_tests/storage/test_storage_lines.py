@@ -11,22 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_marketo_programs.outcomes import Outcome
-from destination_marketo_programs.storage.lines import append_outcome, append_rejected
+from destination_marketo_programs.outcomes import Category, Detail, Outcome, Result
+from destination_marketo_programs.storage.lines import RejectedRecord, StoredOutcome, append_outcome, append_rejected
 
 AT = "2026-11-23T10:00:00Z"
 
 
 def rejection(program_id: int | None = 1234, **members: Any) -> Outcome:
     given_members: dict[str, Any] = {
-        "category": "DUPLICATE_LEADS",
+        "category": Category.DUPLICATE_LEADS,
         "code": "1007",
         "message": "Multiple leads match",
         "hint": "Merge them.",
         "request_id": "a41c#1",
         "at": AT,
+        "record_ref": "0a1b",
     }
-    return Outcome("event_leads", "k1", "4711", program_id, "Engaged", "rejected", **(given_members | members))
+    return Outcome("event_leads", "k1", "4711", program_id, "Engaged", Result.REJECTED, **(given_members | members))
 
 
 def rejected_line(line: bytes, *rejections: Outcome) -> bytes:
@@ -40,7 +41,7 @@ def rejected_line(line: bytes, *rejections: Outcome) -> bytes:
 
 def test_an_outcome_is_one_line_with_the_members_in_order() -> None:
     buffer = bytearray()
-    append_outcome(buffer, Outcome("leads", "a\nb", None, 7, "On List", "created", 40217, "created", at=AT))
+    append_outcome(buffer, Outcome("leads", "a\nb", None, 7, "On List", Result.CREATED, 40217, "created", at=AT))
     assert buffer.count(b"\n") == 1
     members = json.loads(buffer)
     assert list(members)[:6] == ["stream", "record_key", "event", "program_id", "program_status", "outcome"]
@@ -54,7 +55,7 @@ def test_an_outcome_is_one_line_with_the_members_in_order() -> None:
 )
 def test_marks_are_stored_only_where_they_are_true(marks: set[str], key: str) -> None:
     """Readers of the file expect the documented members and may refuse others."""
-    outcome = Outcome("leads", key, None, 7, "On List", "created", at=AT)
+    outcome = Outcome("leads", key, None, 7, "On List", Result.CREATED, at=AT)
     for mark in marks:
         setattr(outcome, mark, True)
     buffer = bytearray()
@@ -62,12 +63,12 @@ def test_marks_are_stored_only_where_they_are_true(marks: set[str], key: str) ->
     members = json.loads(buffer)
     assert members.keys() - msgspec.structs.asdict(outcome).keys() == set()
     assert members.keys() & {"dry_run", "record_key_is_position"} == marks
-    assert list(members)[14] == "at"
+    assert list(members)[15] == "at"
 
 
 def test_text_that_is_no_unicode_is_stored_all_the_same() -> None:
     buffer = bytearray()
-    append_outcome(buffer, Outcome("leads", "a\ud800b", None, 7, "On List", "rejected", message="\udfff"))
+    append_outcome(buffer, Outcome("leads", "a\ud800b", None, 7, "On List", Result.REJECTED, message="\udfff"))
     members = json.loads(buffer)
     assert members["record_key"] == "a?b"
     assert members["message"] == "?"
@@ -93,12 +94,13 @@ def test_the_rejection_stands_beside_the_record_and_all_else_stays_as_it_was() -
         "retryable": False,
         "request_id": "a41c#1",
         "at": AT,
+        "record_ref": "0a1b",
     }
 
 
 def test_category_and_code_can_be_searched_as_text() -> None:
     assert b'{"category":"DUPLICATE_LEADS","code":"1007",' in rejected_line(b'{"record":{}}')
-    without_code = rejected_line(b'{"record":{}}', rejection(category="MISSING_KEY", code=None))
+    without_code = rejected_line(b'{"record":{}}', rejection(category=Category.MISSING_KEY, code=None))
     assert b'{"category":"MISSING_KEY","code":null,' in without_code
 
 
@@ -143,7 +145,7 @@ def test_a_rejected_record_without_rejection_is_refused() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
     max_leaves=12,
 )
@@ -158,8 +160,38 @@ def test_any_record_comes_back_equal(data: dict[str, Any], ascii_only: bool) -> 
     assert stored == message
 
 
-@given(st.builds(Outcome, st.text(), st.text(), st.none() | st.text(), st.none(), st.text(), st.text()))
-def test_any_outcome_comes_back_equal(outcome: Outcome) -> None:
+@given(
+    st.builds(Outcome, st.text(), st.text(), st.none() | st.text(), st.none(), st.text(), st.sampled_from(Result)),
+    st.none() | st.integers(),
+    st.none() | st.dictionaries(st.text(), json_values),
+)
+def test_any_outcome_comes_back_equal(outcome: Outcome, lead_id: int | None, detail: Detail | None) -> None:
+    outcome.lead_id, outcome.detail = lead_id, detail
     buffer = bytearray()
     append_outcome(buffer, outcome)
     assert msgspec.json.decode(buffer, type=Outcome) == outcome
+    read = msgspec.json.decode(buffer, type=StoredOutcome)
+    assert (read.stream, read.record_key, read.outcome) == (outcome.stream, outcome.record_key, outcome.outcome)
+    assert (read.lead_id, read.detail) == (lead_id, detail)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"[" * 5_000 + b"]" * 5_000, b"9" * 5_000, b"[" * 5_000 + b"NaN" + b"]" * 5_000],
+    ids=["deep", "long number", "deep and not standard"],
+)
+def test_a_record_that_no_parser_here_takes_is_kept_byte_for_byte(value: bytes) -> None:
+    line = b'{"type":"RECORD","record":{"stream":"s","data":{"x":' + value + b"}}}"
+    stored = rejected_line(line)
+    assert stored.startswith(line[:-1])
+    assert b'"rejection":{"category":"DUPLICATE_LEADS"' in stored
+
+
+def test_text_that_is_no_unicode_is_stored_wherever_it_is() -> None:
+    outcome = rejection(detail={"field": "a\ud800", "values": ["\udfff", 1]})
+    buffer = bytearray()
+    append_outcome(buffer, outcome)
+    assert msgspec.json.decode(buffer, type=StoredOutcome).detail == {"field": "a?", "values": ["?", 1]}
+    stored = rejected_line(b'{"record":{"stream":"s","data":{}}}', outcome)
+    read = msgspec.json.decode(stored, type=RejectedRecord)
+    assert read.rejection.detail == {"field": "a?", "values": ["?", 1]}

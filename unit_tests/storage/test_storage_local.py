@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from destination_marketo_programs.config import LocalStorage, NoStorage
-from destination_marketo_programs.outcomes import Outcome
+from destination_marketo_programs.outcomes import Outcome, Result
 from destination_marketo_programs.storage import StorageError, iter_outcomes, open_store
 from destination_marketo_programs.storage.local import BUFFER_BYTES, LocalStore
 from destination_marketo_programs.storage.store import PartNames
@@ -19,7 +19,7 @@ START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
 LINE = b'{"type":"RECORD","record":{"stream":"s","data":{}}}'
 
 
-def outcome(key: str = "k", result: str = "created") -> Outcome:
+def outcome(key: str = "k", result: Result = Result.CREATED) -> Outcome:
     return Outcome("s", key, None, 1, "On List", result, at="2026-11-23T10:00:00Z")
 
 
@@ -40,7 +40,7 @@ def test_files_are_named_by_start_and_run_and_made_only_when_needed(tmp_path: Pa
     store.add(outcome())
     store.commit()
     assert names_in(folder) == ["outcomes-20261123T100000Z-4f0c-00001.jsonl"]
-    store.add_rejected(LINE, [outcome(result="rejected")])
+    store.add_rejected(LINE, [outcome(result=Result.REJECTED)])
     store.close()
     assert names_in(folder)[1] == "rejected-20261123T100000Z-4f0c-00001.jsonl"
 
@@ -199,3 +199,56 @@ def test_no_storage_takes_everything_and_keeps_nothing() -> None:
     store.commit()
     store.close()
     assert (store.location, store.pending_bytes, store.commit_interval_seconds) == (None, 0, 0.0)
+
+
+def test_files_of_a_sync_go_below_a_folder_of_its_name_and_are_found_from_above(tmp_path: Path) -> None:
+    store = open_store(LocalStorage(path=str(tmp_path)), sync_started_at=START, run_id="r", sync_id="77")
+    store.add(outcome("with"))
+    store.close()
+    store_in(tmp_path).close()
+    before = store_in(tmp_path, "old")
+    before.add(outcome("without"))
+    before.close()
+    assert names_in(tmp_path / "77") == ["outcomes-20261123T100000Z-r-00001.jsonl"]
+    assert {found.record_key for found in iter_outcomes([str(tmp_path)])} == {"with", "without"}
+    assert [found.record_key for found in iter_outcomes([str(tmp_path / "77")])] == ["with"]
+
+
+@pytest.mark.parametrize("sync_id", ["../up", "/etc", "a/b", "..", "x\0y", "é" * 300])
+def test_a_sync_id_is_one_folder_below_whatever_it_says(tmp_path: Path, sync_id: str) -> None:
+    store = LocalStore(str(tmp_path / "store"), PartNames(START, "r", sync_id))
+    store.add(outcome())
+    store.close()
+    (file,) = (tmp_path / "store").rglob("*.jsonl")
+    assert file.parent.parent == tmp_path / "store"
+    assert names_in(tmp_path) == ["store"]
+
+
+def test_blobs_are_replaced_whole(tmp_path: Path) -> None:
+    store = store_in(tmp_path / "new")
+    assert store.read_blob("memory-x.bin") is None
+    assert store.list_blobs("memory-") == []
+    store.write_blob("memory-x.bin", b"1")
+    store.write_blob("7/memory-y.bin", b"22")
+    store.write_blob("memory-x.bin", b"333")
+    assert store.read_blob("memory-x.bin") == b"333"
+    assert {(blob.name, blob.size) for blob in store.list_blobs("memory-")} == {
+        ("memory-x.bin", 3),
+        ("7/memory-y.bin", 2),
+    }
+    assert names_in(tmp_path / "new") == ["7", "memory-x.bin"], "no temporary file stays"
+
+
+def test_a_blob_that_cannot_be_written_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_in(tmp_path)
+    store.write_blob("b.json", b"first")
+
+    def fsync(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StorageError, match="disk is full"):
+        store.write_blob("b.json", b"second")
+    monkeypatch.undo()
+    assert store.read_blob("b.json") == b"first"
+    assert names_in(tmp_path) == ["b.json"]

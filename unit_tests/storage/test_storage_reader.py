@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from destination_marketo_programs.outcomes import Outcome
-from destination_marketo_programs.storage import Kind, StorageError, find_files, iter_outcomes, iter_rejected
+from destination_marketo_programs.outcomes import Outcome, Result
+from destination_marketo_programs.storage import Kind, Reader, StorageError, find_files, iter_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def lines(*keys: str) -> bytes:
-    return b"".join(msgspec.json.encode(Outcome("s", key, None, 1, "On List", "created")) + b"\n" for key in keys)
+    return b"".join(msgspec.json.encode(Outcome("s", key, None, 1, "On List", Result.CREATED)) + b"\n" for key in keys)
 
 
 def keys(*locations: Path) -> list[str]:
@@ -60,7 +60,7 @@ def test_a_whole_last_line_without_its_newline_counts(tmp_path: Path) -> None:
 def test_a_bad_line_elsewhere_is_told_by_number_and_not_by_content(tmp_path: Path, bad: bytes) -> None:
     path = tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl"
     path.write_bytes(lines("1") + bad + lines("2"))
-    with pytest.raises(StorageError, match="line 2 is no stored outcome") as caught:
+    with pytest.raises(StorageError, match="line 2 is not a stored outcome") as caught:
         keys(tmp_path)
     assert caught.value.path == str(path)
 
@@ -89,6 +89,33 @@ def test_rejected_records_are_read_and_odd_lines_passed_over(tmp_path: Path) -> 
         b'{"type":"RECORD","record":{"stream":"s","namespace":"n","data":{"a":1}},' + rejection + b"}\n"
         b'{"type":"RECO'
     )
-    records = list(iter_rejected(find_files([str(path)])[0]))
+    records = list(Reader().rejected(find_files([str(path)])[0]))
     assert [bytes(record.record.data) for record in records] == [b'{"a":1}']
     assert records[0].rejection.record_key == "k"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"no json\n", b'{"stream":"\xff"}\n', b'{"stream":' + b"[" * 5_000 + b"]" * 5_000 + b"}\n", b"9" * 5_000 + b"\n"],
+    ids=["text", "bytes", "deep", "digits"],
+)
+def test_lines_that_cannot_be_read_are_counted_or_told(tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl"
+    path.write_bytes(lines("1") + bad + lines("2") + bad)
+    reader = Reader()
+    (file,) = reader.find_files([str(tmp_path)])
+    assert [outcome.record_key for outcome in reader.outcomes(file)] == ["1", "2"]
+    assert reader.unreadable == {str(path): 2}
+    with pytest.raises(StorageError, match="line 2"):
+        keys(tmp_path)
+
+
+def test_names_and_members_of_later_versions_are_read_as_text(tmp_path: Path) -> None:
+    line = (
+        b'{"stream":"s","record_key":"k","event":null,"program_id":%d,"program_status":null,"outcome":"teleported",'
+        b'"category":"NEW","detail":{"a":[1]},"confirmed":true,"verdict":"hovering","lookup_value":7,"sent":{"a":"b"}}\n'
+    ) % 2**70
+    (tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl").write_bytes(line)
+    (outcome,) = iter_outcomes([str(tmp_path)])
+    assert (outcome.outcome, outcome.category, outcome.verdict) == ("teleported", "NEW", "hovering")
+    assert (outcome.program_id, outcome.detail, outcome.confirmed) == (2**70, {"a": [1]}, True)
