@@ -21,7 +21,8 @@ from destination_marketo_programs.marketo.errors import (
     UnreachableError,
     category_for,
 )
-from destination_marketo_programs.marketo.leads import MAX_BODY_BYTES, MAX_ROWS_PER_CALL, Action
+from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.leads import Action
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
 
 if TYPE_CHECKING:
@@ -268,6 +269,8 @@ class LeadCalls:
             else:
                 fates.append((row, row.entries, Found(int(row.value), MATCHED, None, detail)))
         for row, reply in self._send_each(to_write, Action.UPDATE_ONLY):
+            if isinstance(reply, OutcomeUnknownError):
+                raise reply
             if reply.status:
                 fates.append((row, row.entries, Found(int(row.value), reply.status, None, details.get(row.key))))
             elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND):
@@ -480,7 +483,7 @@ class LeadCalls:
         row.tries += 1
         if alone and error.code == "611" and row.tries >= LOST_ALONE_BEFORE_REFUSAL and self._others_pass(row):
             # It is this record that Marketo cannot digest.
-            return Refusal(category_for(error.code), error.code, error.marketo_message, error.request_id)
+            return Refusal(Category(category_for(error.code)), error.code, error.marketo_message, error.request_id)
         if row.tries > MAX_LOST_CREATES:
             raise UnreachableError(error.endpoint, error.code, None, error.request_id)
         return later

@@ -51,7 +51,7 @@ class NewLeads:
             self._now, self._before, self._since = set(), self._now, now
         self._now.add(lead_id)
 
-    def __contains__(self, lead_id: int) -> bool:
+    def __contains__(self, lead_id: object) -> bool:
         return lead_id in self._now or lead_id in self._before
 
     def pause(self, denials: int, denied_since: float, now: float) -> float | None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from destination_marketo_programs.delivery.entry import Entry, target_in
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
@@ -54,7 +55,7 @@ class Membership(msgspec.Struct, gc=False):
     status: str
     lead_id: int
     result: Result
-    request_id: str | None
+    reply: RowReply
     entries: list[Entry]
 
     def parts(self) -> list[LeadFields]:
@@ -266,10 +267,10 @@ class MembershipStage:
                 if _has_fields(entries):
                     # The lead stays in flight until its fields are written, so that nothing overtakes them.
                     self.fields.accept(
-                        Membership(batch.program_id, batch.status, lead_id, result, reply.request_id, entries)
+                        Membership(batch.program_id, batch.status, lead_id, result, reply, entries)
                     )
                     continue
-                self._delivered(batch.program_id, batch.status, lead_id, result, reply.request_id, entries)
+                self._delivered(batch.program_id, batch.status, lead_id, result, reply, entries)
             elif reply.code in DENIED and lead_id in self._new:
                 again[lead_id] = entries
                 continue
@@ -331,15 +332,20 @@ class MembershipStage:
         status: str,
         lead_id: int,
         result: Result,
-        request_id: str | None,
+        reply: RowReply,
         entries: Sequence[Entry],
     ) -> None:
         """Of several records that one call settles, the first carries Marketo's answer."""
+        before = reply.before
         for entry in entries:
             target = target_in(entry, program_id)
             if target.program_status == status:
-                self._settle.deliver(entry, target, lead_id, result, request_id)
+                message = reply.message if result is Result.UPDATED else None
+                self._settle.deliver(
+                    entry, target, lead_id, result, reply.request_id, before=before, message=message
+                )
                 result = Result.UNCHANGED
+                before = before if before is UNSET else status
             else:
                 self._settle.supersede(entry, target, lead_id, status)
 
@@ -354,7 +360,7 @@ class MembershipStage:
             refusal = Refusal(Category(category_for(reply.code)), reply.code, reply.message, reply.request_id)
             self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
         self._delivered(
-            program_id, membership.status, lead_id, membership.result, membership.request_id, taken
+            program_id, membership.status, lead_id, membership.result, membership.reply, taken
         )
         self._free(self._programs[program_id], program_id, (lead_id,))
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
@@ -134,18 +134,29 @@ class Settlement:
         lead_id: int | None,
         result: Result,
         request_id: str | None,
-        lookup_value: str | int | None = None,
+        *,
+        lookup_value: str | int | UnsetType = UNSET,
+        before: str | UnsetType | None = UNSET,
+        message: str | None = None,
     ) -> None:
-        """The membership is as wanted: created, updated, unchanged or imported."""
+        """The membership is as wanted: created, updated, unchanged or imported.
+
+        Args:
+            entry: the record.
+            target: the program and status.
+            lead_id: the lead; None if Marketo did not say.
+            result: what happened to the membership.
+            request_id: of the call that decided.
+            lookup_value: what finds the person, if `lead_id` does not.
+            before: of a dry run, the status before.
+            message: what is to be said of the membership.
+        """
         self.tally.count(target.program_id, target.program_status, result)
         if self._stored:
             outcome = self._outcome(entry, target, result, lead_id)
-            outcome.request_id = request_id
-            if entry.note is not None:
-                outcome.code, outcome.message = entry.note
-            outcome.detail = entry.detail
-            if lookup_value is not None:
-                outcome.lookup_value = lookup_value
+            outcome.request_id, outcome.detail = request_id, entry.detail
+            outcome.code, outcome.message = entry.note or (None, message)
+            outcome.lookup_value, outcome.from_status = lookup_value, before
             if self._memory is not None:
                 outcome.sent = self._memory.sent(entry, target, lead_id or 0, result) or UNSET
             self._store.add(outcome)
@@ -185,7 +196,8 @@ class Settlement:
             target.program_id,
             target.program_status,
             result,
-            lead_id or None,
+            # A dry run counts people who do not exist yet downwards from -1.
+            lead_id if lead_id and lead_id > 0 else None,
             entry.lead_action,
             at=self._at,
             record_ref=record_ref(stream[0], stream[1], entry.key),

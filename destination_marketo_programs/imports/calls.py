@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from destination_marketo_programs.imports.csv_rows import read_csv_line
-from destination_marketo_programs.imports.results import Reasons, fold, read_reasons
+from destination_marketo_programs.imports.results import Reasons, read_reasons
+from destination_marketo_programs.mapping import fold_address as fold
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,

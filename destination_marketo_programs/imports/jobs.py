@@ -57,6 +57,14 @@ class Phase(Enum):
     UNCLEAR = "its rows are read back"
 
 
+class Sign(Enum):
+    """What looking for people of a file says whose upload was not answered."""
+
+    WAIT = "too early to say"
+    ENDED = "some have shown up, and no more do: the job has ended"
+    NONE = "nobody has shown up for too long"
+
+
 class Job:
     """A file that Marketo has taken, or may have taken.
 
@@ -64,7 +72,8 @@ class Job:
         refused, warned: what Marketo says of single rows.
         not_before: monotonic seconds of the next call for it; infinite while one is being made.
         since: monotonic seconds of its upload.
-        unknown: people of a sample whom Marketo did not have at the first look; None before it.
+        unknown: people of a sample whom Marketo did not have at the last look that said something new; None before.
+        shown: whether some of them have shown up since.
     """
 
     def __init__(self, file: File, status: ImportStatus, phase: Phase, since: float) -> None:
@@ -77,6 +86,7 @@ class Job:
         self.refused: dict[int, RowRefusal] = {}
         self.warned: dict[int, str] = {}
         self.unknown: set[str] | None = None
+        self.shown = False
 
 
 class Attempts:
@@ -166,12 +176,17 @@ class Jobs:
         job.interval = self._pace.next_poll(job.interval)
         return now - job.since > self._pace.job_patience_seconds
 
-    def look_later(self, job: Job, unknown: set[str]) -> bool:
-        """Look after a while whether more people show up; True if nobody has for too long."""
+    def look_later(self, job: Job, unknown: set[str]) -> Sign:
+        """Look after a while whether more people show up; says what the looks so far mean."""
         now = self._clock()
-        if job.unknown is None or len(unknown) < len(job.unknown):
+        if job.unknown is None:
+            job.unknown = unknown
+        elif len(unknown) < len(job.unknown):
             # Every sign of life renews the patience: the job runs.
-            job.unknown, job.since = unknown, now
+            job.unknown, job.since, job.shown = unknown, now, True
         job.not_before = now + job.interval
         job.interval = self._pace.next_look(job.interval)
-        return now - job.since > self._pace.lost_patience_seconds
+        quiet = now - job.since
+        if job.shown:
+            return Sign.ENDED if quiet > self._pace.lost_settled_seconds else Sign.WAIT
+        return Sign.NONE if quiet > self._pace.lost_patience_seconds else Sign.WAIT

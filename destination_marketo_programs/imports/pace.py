@@ -34,6 +34,7 @@ class ImportPace(NamedTuple):
         lost_first_look_seconds, lost_longest_look_seconds: as above, for looking whether people of a file show up whose
             upload was not answered.
         lost_patience_seconds: after so long without a sign of them the sync ends.
+        lost_settled_seconds: after so long without a further sign the job has ended, and its rows are read back.
         job_patience_seconds: a job that has not ended after so long ends the sync. Marketo documents no duration; its
             own samples of large jobs take an hour, and a job's number stays valid for seven days, in which later syncs
             can ask for it.
@@ -50,6 +51,7 @@ class ImportPace(NamedTuple):
     lost_first_look_seconds: float = 5.0
     lost_longest_look_seconds: float = 120.0
     lost_patience_seconds: float = 3_600.0
+    lost_settled_seconds: float = 600.0
     job_patience_seconds: float = 86_400.0
 
     def first_poll(self, rows: int) -> float:

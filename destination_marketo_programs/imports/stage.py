@@ -13,10 +13,11 @@ from destination_marketo_programs.delivery.member_calls import ProgramGoneError
 from destination_marketo_programs.delivery.stage import NEVER, Call, Why
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.files import JOBS_UNDER_WAY
-from destination_marketo_programs.imports.jobs import Attempts, Job, Jobs, NoSignError, Phase, StuckJobError
-from destination_marketo_programs.imports.results import Joined, RowRefusal, adds_up, fold, join, row_refusal
+from destination_marketo_programs.imports.jobs import Attempts, Job, Jobs, NoSignError, Phase, Sign, StuckJobError
+from destination_marketo_programs.imports.results import Joined, RowRefusal, adds_up, join, row_refusal
 from destination_marketo_programs.imports.saved import load
 from destination_marketo_programs.imports.spool import SpoolError
+from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.marketo.bulk_import import TOO_MANY_IMPORTS, ImportStatus, JobState
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
@@ -121,7 +122,7 @@ class ImportStage:
         except SpoolError as error:
             if self._only_files:
                 raise
-            self._switch_off(error.strerror)
+            self._switch_off(str(error.strerror))
             return False
         if taken:
             self._holding.drop(entry)
@@ -213,7 +214,7 @@ class ImportStage:
             case Phase.UNDER_WAY:
                 return self._call(lambda: self._calls.poll(batch_id), lambda answer: self._polled(job, answer))
             case Phase.LOST:
-                emails = [fold(read_csv_line(line)[0]) for line in spool.sample(file.number, MAX_ROWS_PER_CALL)]
+                emails = [fold_address(read_csv_line(line)[0]) for line in spool.sample(file.number, MAX_ROWS_PER_CALL)]
                 return self._call(lambda: self._calls.unknown_people(emails), lambda found: self._looked(job, found))
             case Phase.ENDED:
                 warnings = job.status.warned != 0
@@ -380,10 +381,12 @@ class ImportStage:
             self._jobs.drop(job)
             self._journal.not_uploaded(file.group.program_id)
             self._try_again(file, "All people of a file whose upload was not answered are in Marketo")
-        elif job.unknown is not None and not unknown:
+            return
+        sign = self._jobs.look_later(job, unknown) if unknown else Sign.ENDED
+        if sign is Sign.ENDED:
             self._journal.not_uploaded(file.group.program_id)
             self._jobs.next_phase(job, Phase.UNCLEAR)
-        elif self._jobs.look_later(job, unknown):
+        elif sign is Sign.NONE:
             program_id = file.group.program_id
             self._journal.in_doubt(
                 f"Program {program_id}: an upload of {counted(file.rows, 'row')} was not answered, and none of its "
@@ -483,10 +486,10 @@ class ImportStage:
         if refused is None:
             warning = job.warned.get(row.person)
             entry.note = None if warning is None else (None, warning)
-            self._settle.deliver(entry, target, None, Result.IMPORTED, request_id, lookup_value)
+            self._settle.deliver(entry, target, None, Result.IMPORTED, request_id, lookup_value=lookup_value)
         elif refused.refusal is None:
             entry.note = (None, refused.message)
-            self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value)
+            self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value=lookup_value)
         else:
             for each in entry.targets if refused.of_person else entry.targets[:1]:
                 self._settle.reject(entry, each, refused.refusal)

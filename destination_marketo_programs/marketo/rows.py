@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
         lead_id: the lead, where Marketo named it.
         code, message: the first reason of a record that was not accepted, where one is given.
         request_id: Marketo's id of the call.
+        before: of a dry run, the member's status before, None for somebody who is not a member.
     """
 
     status: str
@@ -31,6 +33,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
     code: str | None
     message: str | None
     request_id: str | None
+    before: str | UnsetType | None = UNSET
 
 
 def read_row(row: Any, id_member: str, request_id: str | None) -> RowReply:

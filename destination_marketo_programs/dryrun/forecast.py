@@ -9,14 +9,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.delivery.bulk.rule import ROWS_PER_SECOND, START_SECONDS, rows_worth_a_job
+from destination_marketo_programs.imports.pace import ROWS_PER_SECOND, START_SECONDS, rows_worth_a_job
 from destination_marketo_programs.marketo.limits import WINDOW_SECONDS
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from destination_marketo_programs.rehearsal.files import FilesForecast
+    from destination_marketo_programs.dryrun.files import FilesForecast
 
 _SECONDS_PER_MINUTE = 60
 
@@ -36,10 +36,17 @@ class WriteCalls:
         self._counts: Counter[Stage] = Counter({Stage.CHECKS: checks})
         self._lock = threading.Lock()
 
-    def add(self, stage: Stage, calls: int = 1) -> None:
-        """Count calls."""
+    def people(self) -> None:
+        """Count a call about people."""
+        self._add(Stage.PEOPLE)
+
+    def memberships(self) -> None:
+        """Count a call about memberships."""
+        self._add(Stage.MEMBERSHIPS)
+
+    def _add(self, stage: Stage) -> None:
         with self._lock:
-            self._counts[stage] += calls
+            self._counts[stage] += 1
 
     def of(self, stage: Stage) -> int:
         """Calls so far."""

@@ -1,7 +1,7 @@
 """Which records a write would send by file, what that takes, and what is left to REST.
 
-The rule is that of `delivery.bulk`, applied as if every record were there at once: a slow source makes files close
-earlier, and a rehearsal cannot know how slow it will be.
+The rule is the sync's own (`imports.files`), applied as if every record were there at once: a slow source makes files
+close earlier, and a dry run cannot know how slow it will be.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ import heapq
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.delivery.bulk.lane import JOBS_UNDER_WAY, MAX_SPOOLED_ROWS
-from destination_marketo_programs.delivery.bulk.rows import RowMaker
-from destination_marketo_programs.delivery.bulk.rule import JOBS_AT_ONCE, bulk_forecast
-from destination_marketo_programs.delivery.bulk.waiting import File, Group
+from destination_marketo_programs.delivery.stage import NEVER
+from destination_marketo_programs.imports.csv_rows import RowMaker
+from destination_marketo_programs.imports.files import JOBS_UNDER_WAY, MAX_SPOOLED_ROWS, FilePlanner, Group
+from destination_marketo_programs.imports.pace import JOBS_AT_ONCE, bulk_forecast
 from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
 from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from destination_marketo_programs.delivery.queues import GroupKey
-    from destination_marketo_programs.model import Mapped
-    from destination_marketo_programs.rehearsal.overlay import Overlay
+    from destination_marketo_programs.delivery.entry import Entry
+    from destination_marketo_programs.delivery.statuses import Statuses
+    from destination_marketo_programs.dryrun.overlay import Overlay
+    from destination_marketo_programs.imports.files import File
+
+    GroupKey = tuple[int, str]
 
 MOST_TURNS = 100
 """One person's rows go out one after the other. Whatever comes later than this is counted with REST, so that an input
@@ -105,18 +108,13 @@ class _Rest:
         self.people += file.rows
         self.add(_key(file.group), file.rows, member_fields=file.group.shape.has_member_fields)
 
-    def copy(self) -> _Rest:
-        """Another one with the same counts."""
-        other = _Rest()
-        other.people, other.statuses, other.data = self.people, self.statuses.copy(), self.data.copy()
-        return other
-
 
 class PlannedFiles:
-    """Puts records into files as `delivery.bulk.waiting` would, and keeps nothing but their sizes.
+    """Puts records into files as a sync would, and keeps nothing but their sizes.
 
     Args:
         overlay: knows on disk how many rows of a person there were.
+        statuses: how statuses compare.
         always: `delivery.method` is `bulk`: what is left at the end goes by file, however few rows, but for rows that
             wait behind another row of their person.
         max_rows: rows that may wait; beyond it the largest files close.
@@ -126,47 +124,63 @@ class PlannedFiles:
     def __init__(
         self,
         overlay: Overlay,
+        statuses: Statuses,
         *,
         always: bool,
         max_rows: int = MAX_SPOOLED_ROWS,
         max_file_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         self._overlay = overlay
+        self._statuses = statuses
         self._always = always
         self._max_rows = max_rows
         self._max_file_bytes = max_file_bytes
         self._maker = RowMaker()
-        self._filling: dict[tuple[Group, int], File] = {}
-        self._waiting_rows = 0
+        self._planners: list[FilePlanner] = []
+        """One for each turn: rows of the same person are sent one after the other."""
         self._sent: list[_Sent] = []
         self._rest = _Rest()
+        self._waiting_rows = 0
 
-    def add(self, mapped: Mapped) -> None:
-        """Count a record that has been mapped; to be called from one thread."""
-        person = mapped.person
-        if person is None:
-            return
-        row = self._maker.row_of(person)
+    def accept(self, entries: Iterable[Entry]) -> None:
+        """Count records that have been mapped; to be called from one thread."""
+        for entry in entries:
+            self._add(entry)
+
+    def _add(self, entry: Entry) -> None:
+        person, targets = entry.person, entry.targets
+        by_file = entry.lead_id is None and not any(
+            self._statuses.sideways(target.program_id, target.program_status) for target in targets
+        )
+        row = self._maker.row_of(person) if by_file else None
         if row is None or person.key is None or len(row.shape.header()) + len(row.line) > self._max_file_bytes:
-            self._leave_to_rest(mapped, member_fields=bool(person.member_fields))
+            self._leave_to_rest(entry)
             return
-        turn = self._overlay.count_rows(person.key, len(mapped.targets))
-        if turn + len(mapped.targets) > MOST_TURNS:
-            self._leave_to_rest(mapped, member_fields=bool(person.member_fields))
+        turn = self._overlay.count_rows(person.key, len(targets))
+        if turn + len(targets) > MOST_TURNS:
+            self._leave_to_rest(entry)
             return
-        for place, target in enumerate(mapped.targets, turn):
-            self._put(Group(target.program_id, target.program_status, row.shape), place, len(row.line))
+        for place, target in enumerate(targets, turn):
+            while len(self._planners) <= place:
+                self._planners.append(
+                    FilePlanner(NEVER, always=self._always and not self._planners, max_file_bytes=self._max_file_bytes)
+                )
+            group = Group(target.program_id, target.program_status, row.shape)
+            self._planners[place].place(group, 0.0, len(row.line))
+            self._waiting_rows += 1
+            self._send_ready(place)
         if self._waiting_rows >= self._max_rows:
             self._make_room()
 
     def forecast(self) -> FilesForecast:
-        """What has been counted so far, if the input ended here."""
-        rest, sent = self._rest.copy(), list(self._sent)
-        for (_, turn), file in self._filling.items():
-            if (self._always and turn == 0) or file.worth_a_job:
-                sent.append(_sent(file, turn))
-            else:
-                rest.add_file(file)
+        """What the sync would send; ends the counting."""
+        for turn, planner in enumerate(self._planners):
+            for file in planner.close_due(
+                0.0, ended=True, open_to_files=True, full=False, free_slots=JOBS_UNDER_WAY, idle=True
+            ):
+                self._rest.add_file(file)
+            self._send_ready(turn)
+        rest, sent = self._rest, self._sent
         return FilesForecast(
             tuple(_groups(sent, rest.statuses)),
             _seconds(sent),
@@ -174,45 +188,34 @@ class PlannedFiles:
             sum(map(_calls, rest.statuses.values())) + sum(map(_calls, rest.data.values())),
         )
 
-    def _leave_to_rest(self, mapped: Mapped, *, member_fields: bool) -> None:
+    def _leave_to_rest(self, entry: Entry) -> None:
         self._rest.people += 1
-        for target in mapped.targets:
-            self._rest.add((target.program_id, target.program_status), 1, member_fields=member_fields)
+        for target in entry.targets:
+            key = (target.program_id, target.program_status)
+            self._rest.add(key, 1, member_fields=bool(entry.person.member_fields))
 
-    def _put(self, group: Group, turn: int, line_bytes: int) -> None:
-        place = group, turn
-        file = self._filling.get(place)
-        if file is not None and file.size_bytes + line_bytes > self._max_file_bytes:
-            self._send(place)
-            file = None
-        if file is None:
-            file = self._filling[place] = File(0, 0, group)
-        file.note(0.0, line_bytes)
-        self._waiting_rows += 1
-
-    def _send(self, place: tuple[Group, int]) -> None:
-        file = self._filling.pop(place)
-        self._waiting_rows -= file.rows
-        self._sent.append(_sent(file, place[1]))
+    def _send_ready(self, turn: int) -> None:
+        for file in self._planners[turn].give_up_ready():
+            self._sent.append(_Sent(_key(file.group), turn, file.rows, file.size_bytes))
+            self._waiting_rows -= file.rows
 
     def _make_room(self) -> None:
-        """As many files as jobs go out; where none is worth one, everything goes over REST."""
-        worth = [place for place, file in self._filling.items() if file.worth_a_job]
-        for place in heapq.nlargest(JOBS_UNDER_WAY, worth, key=lambda place: self._filling[place].rows):
-            self._send(place)
-        if not worth:
-            for file in self._filling.values():
+        """As many files as jobs are sent; if none is worth one, everything goes over REST."""
+        for turn, planner in enumerate(self._planners):
+            before = self._waiting_rows
+            few = planner.close_due(
+                0.0, ended=False, open_to_files=True, full=True, free_slots=JOBS_UNDER_WAY, idle=True
+            )
+            for file in few:
                 self._rest.add_file(file)
-            self._filling.clear()
-            self._waiting_rows = 0
+                self._waiting_rows -= file.rows
+            self._send_ready(turn)
+            if self._waiting_rows < before:
+                return
 
 
 def _key(group: Group) -> GroupKey:
     return group.program_id, group.program_status
-
-
-def _sent(file: File, turn: int) -> _Sent:
-    return _Sent(_key(file.group), turn, file.rows, file.size_bytes)
 
 
 def _calls(rows: int) -> int:

@@ -16,7 +16,7 @@ _CACHE_KIB = 16_384
 _SCHEMA = """
 CREATE TABLE person (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE);
 CREATE TABLE membership (
-    program INTEGER, lead INTEGER, status TEXT, before TEXT, PRIMARY KEY (program, lead)
+    program INTEGER, lead INTEGER, status TEXT, PRIMARY KEY (program, lead)
 ) WITHOUT ROWID;
 CREATE TABLE file_rows (person INTEGER PRIMARY KEY, count INTEGER);
 """
@@ -74,17 +74,10 @@ class Overlay:
         with self._lock:
             return dict(self._database.execute(query, (program_id, *lead_ids)))
 
-    def put(self, program_id: int, memberships: Iterable[tuple[int, str, str | None]]) -> None:
-        """Note (lead id, status now, status before; None for a new member) of one program."""
+    def put(self, program_id: int, memberships: Iterable[tuple[int, str]]) -> None:
+        """Note (lead id, status now) of one program."""
         rows = [(program_id, *membership) for membership in memberships]
         with self._lock:
             self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR REPLACE INTO membership VALUES (?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT OR REPLACE INTO membership VALUES (?, ?, ?)", rows)
             self._database.execute("COMMIT")
-
-    def before(self, program_id: int, lead_id: int) -> str | None:
-        """The status from before the latest `put`; None for somebody who was no member."""
-        query = "SELECT before FROM membership WHERE program = ? AND lead = ?"
-        with self._lock:
-            row = self._database.execute(query, (program_id, lead_id)).fetchone()
-        return None if row is None else row[0]
