@@ -5,7 +5,8 @@ Nothing here does I/O or imports another module of the package but `outcomes` an
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +15,14 @@ from destination_marketo_programs.text import on_one_line
 
 LeadFields = dict[str, Any]
 """REST API name -> JSON scalar, as one row of Sync Leads takes it (without the lookup field and `id`)."""
+
+
+class _Unreadable(Enum):
+    UNREADABLE = "unreadable"
+
+
+UNREADABLE: Final = _Unreadable.UNREADABLE
+"""Stands for a part of a record that is not kept: nested too deeply, or a number out of all bounds."""
 
 
 class Person(msgspec.Struct, gc=False):
@@ -90,7 +99,6 @@ class Mapped(msgspec.Struct, gc=False):
         record_id: the record's own `id` as text, used as the record key if the stream has no primary key.
         unlinked_event: the event as outcomes show it, if no program link matches it.
         unmapped_values: the record's qualifier values, if no qualifier mapping applies to them.
-        unreadable_id: whether the record has a Marketo lead id that cannot be read as a number; it is not used then.
     """
 
     person: Person | None
@@ -99,7 +107,6 @@ class Mapped(msgspec.Struct, gc=False):
     record_id: str | None
     unlinked_event: str | None = None
     unmapped_values: tuple[str, ...] = ()
-    unreadable_id: bool = False
 
 
 Location = tuple[str | int, ...]

@@ -6,13 +6,16 @@ then misses, and pass over lines that they cannot parse, which loses records.
 
 from __future__ import annotations
 
-import json
 import os
-import re
+import select
 import threading
-from typing import TYPE_CHECKING, Any
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from destination_marketo_programs.jsontext import loads, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,20 +23,42 @@ if TYPE_CHECKING:
 StreamKey = tuple[str, str]
 """(namespace, name); the namespace is "" where there is none."""
 
+MAX_LINE_BYTES: Final = 20_000_000
+"""Longest line of the input that is read."""
+
 
 class UndecodableLineError(Exception):
-    """A line on stdin that is no Airbyte message."""
+    """A line on stdin that cannot be used, so that reading ends there.
 
-    def __init__(self, line_number: int) -> None:
+    Attributes:
+        line_number: from 1.
+    """
+
+    def __init__(self, line_number: int, problem: str = "is not an Airbyte message", fix: str = "") -> None:
         self.line_number = line_number
         super().__init__(
-            f"Line {line_number} of the input is no Airbyte message. Nothing after it was read; every record before it "
-            "was handled. Look at what the source writes to its standard output at this line."
+            f"Line {line_number} of the input {problem}. Every record before it was handled, none after it. "
+            + (fix or "Look at what the source writes to its standard output at this line.")
+        )
+
+
+class LineTooLongError(UndecodableLineError):
+    """A line on stdin that is longer than any that is read."""
+
+    def __init__(self, line_number: int, most_bytes: int) -> None:
+        super().__init__(
+            line_number,
+            f"is longer than {most_bytes // 1_000_000:,} MB",
+            "Leave the largest column of this stream out of the sync, or have the source shorten it.",
         )
 
 
 class OutputClosedError(Exception):
     """Our standard output takes no more, mostly because its reader has gone: no STATE can be acknowledged."""
+
+
+class OutputStalledError(OutputClosedError):
+    """The reader of our standard output has not taken a line before the deadline."""
 
 
 class RecordMessage(msgspec.Struct, gc=False):
@@ -50,6 +75,11 @@ class StateMessage(msgspec.Struct, gc=False):
     stream: StreamKey | None
     line: bytes
 
+    @property
+    def size(self) -> int:
+        """Bytes that are held as long as it waits."""
+        return len(self.line)
+
 
 class _Record(msgspec.Struct):
     stream: str
@@ -62,18 +92,20 @@ class _Envelope(msgspec.Struct):
     record: _Record | None = None
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope, float_hook=Decimal).decode
 
 
 def parse_line(line: bytes, line_number: int) -> RecordMessage | StateMessage | None:
     """Read one line; None for blank lines and for message types that need nothing done.
 
+    Numbers with a fraction or an exponent are `Decimal`s, so that their digits are those of the source.
+
     Raises:
-        UndecodableLineError: the line is no Airbyte message.
+        UndecodableLineError: the line is not an Airbyte message.
     """
     try:
         envelope = _decode_envelope(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
         return _parse_with_care(line, line_number)
     if envelope.type == "RECORD":
         record = envelope.record
@@ -86,7 +118,7 @@ def parse_line(line: bytes, line_number: int) -> RecordMessage | StateMessage | 
 
 
 def _parse_with_care(line: bytes, line_number: int) -> RecordMessage | StateMessage | None:
-    """Lines that strict JSON refuses (NaN, lone surrogates) and that a source may write all the same."""
+    """Lines that strict JSON refuses (NaN, lone surrogates, deep nesting) and that a source may write all the same."""
     if not line.strip():
         return None
     message = _loads(line, line_number)
@@ -107,8 +139,8 @@ def _parse_with_care(line: bytes, line_number: int) -> RecordMessage | StateMess
 
 def _loads(line: bytes, line_number: int) -> dict[str, Any]:
     try:
-        message = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+        message = loads(line.decode("utf-8"))
+    except ValueError:
         # The cause quotes the line, and the line holds a person.
         raise UndecodableLineError(line_number) from None
     if not isinstance(message, dict):
@@ -129,52 +161,63 @@ def _state_stream(message: Mapping[str, Any]) -> StreamKey | None:
 
 
 def state_with_counts(line: bytes, record_count: int, rejected_count: int) -> bytes:
-    """The STATE line as received, every key and number kept as written, with `destinationStats` added."""
-    stats = {"recordCount": float(record_count), "rejectedRecordCount": float(rejected_count)}
+    """The STATE line as received, every key and number kept as written, with `destinationStats` added.
+
+    A STATE whose body is not an object has no place for them and is returned as received.
+    """
+    stats = msgspec.json.encode({"recordCount": float(record_count), "rejectedRecordCount": float(rejected_count)})
     try:
-        members = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-        state = msgspec.json.decode(members["state"], type=dict[str, msgspec.Raw])
-        state["destinationStats"] = msgspec.Raw(msgspec.json.encode(stats))
-        members["state"] = msgspec.Raw(msgspec.json.encode(state))
-        return msgspec.json.encode(members)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
-        return _spliced_state(line.decode("utf-8"), json.dumps(stats)).encode()
+        message = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        state = msgspec.json.decode(message["state"], type=dict[str, msgspec.Raw])
+        state["destinationStats"] = msgspec.Raw(stats)
+        message["state"] = msgspec.Raw(msgspec.json.encode(state))
+        return msgspec.json.encode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, RecursionError):
+        return _spliced_state(line.decode("utf-8"), stats.decode()).encode()
 
 
 def _spliced_state(line: str, stats: str) -> str:
     """As `state_with_counts`, for texts that strict JSON refuses: every value is copied, none is read."""
-    members = _member_texts(line)
-    state = members.get('"state"', "null")
-    inner = _member_texts(state) if state.startswith("{") else {}
-    inner['"destinationStats"'] = stats
-    members['"state"'] = _object_text(inner)
-    return _object_text(members)
+    message = {member.key: member.value for member in members(line) or ()}
+    text = message.get('"state"', "null")
+    body = members("{}" if text == "null" else text)
+    if body is None:
+        return line
+    state = {member.key: member.value for member in body}
+    state['"destinationStats"'] = stats
+    message['"state"'] = _object_text(state)
+    return _object_text(message)
 
 
-def _member_texts(text: str) -> dict[str, str]:
-    """Members of a JSON object, which `json` has read before: key and value as they are written."""
-    scan = json.JSONDecoder().raw_decode
-    space = re.compile(r"[ \t\r\n]*").match
-    members: dict[str, str] = {}
-
-    def skip(place: int) -> int:
-        found = space(text, place)
-        return found.end() if found else place
-
-    place = skip(skip(0) + 1)
-    while text[place] != "}":
-        _, end = scan(text, place)
-        key, value_start = text[place:end], skip(skip(end) + 1)
-        _, value_end = scan(text, value_start)
-        members[key] = text[value_start:value_end]
-        place = skip(value_end)
-        if text[place] == ",":
-            place = skip(place + 1)
-    return members
+def _object_text(texts: Mapping[str, str]) -> str:
+    return "{" + ",".join(f"{key}:{value}" for key, value in texts.items()) + "}"
 
 
-def _object_text(members: Mapping[str, str]) -> str:
-    return "{" + ",".join(f"{key}:{value}" for key, value in members.items()) + "}"
+_NEXT_LOOK_SECONDS: Final = 0.25
+"""How long a blocked write waits before it looks at the deadline again."""
+
+
+class Deadline:
+    """When to give up on a reader that takes nothing; never, until it is set. May be set from any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = float("inf")
+
+    def give_up_in(self, seconds: float) -> None:
+        """Let every write that is still blocked after so many seconds be abandoned; an earlier time stands."""
+        self._at = min(self._at, self._clock() + seconds)
+
+    def wait_seconds(self) -> float:
+        """How long to wait at most before looking again.
+
+        Raises:
+            OutputStalledError: the time is up.
+        """
+        left = self._at - self._clock()
+        if left <= 0:
+            raise OutputStalledError
+        return min(left, _NEXT_LOOK_SECONDS)
 
 
 class Writer:
@@ -182,35 +225,64 @@ class Writer:
 
     Args:
         write: takes a whole line, newline included.
+        deadline: bounds the wait for another thread's line, as `write` bounds its own.
     """
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], None], deadline: Deadline | None = None) -> None:
         self._write = write
+        self._deadline = deadline or Deadline()
         self._lock = threading.Lock()
+        self._closed = False
 
     def line(self, line: bytes) -> None:
-        """Write one JSON text as a line.
+        """Write one JSON text as a line. After a failure nothing is written any more, as the last line may be torn.
 
         Raises:
-            OutputClosedError: the reader has gone, or the line could not be written for another reason.
+            OutputClosedError: the reader has gone, takes nothing, or the line could not be written for another reason.
         """
-        with self._lock:
-            try:
-                self._write(line + b"\n")
-            except OSError:
-                raise OutputClosedError from None
+        while not self._lock.acquire(timeout=_NEXT_LOOK_SECONDS):
+            self._deadline.wait_seconds()
+        try:
+            if self._closed:
+                raise OutputClosedError
+            self._closed = True
+            self._write(line + b"\n")
+            self._closed = False
+        except OSError:
+            raise OutputClosedError from None
+        finally:
+            self._lock.release()
 
     def message(self, message: Mapping[str, Any]) -> None:
         """Write one message."""
         self.line(msgspec.json.encode(message))
 
 
-def write_to_descriptor(descriptor: int) -> Callable[[bytes], None]:
-    """Unbuffered writes of whole lines to a file descriptor."""
+_PIECE_BYTES: Final[int] = getattr(select, "PIPE_BUF", 512)
+"""So much is taken at once, without blocking, by a descriptor that is ready, in blocking mode too."""
+
+
+def write_to_descriptor(descriptor: int, deadline: Deadline | None = None) -> Callable[[bytes], None]:
+    """Unbuffered writes of whole lines to a file descriptor, whether it is in blocking mode or not.
+
+    The descriptor's mode is left as it is: it may be shared with other processes. A write waits until the descriptor
+    is ready, so that it can be abandoned at the deadline even if the reader takes nothing.
+
+    Returns:
+        A function that raises OutputStalledError at the deadline, and OSError if the descriptor fails.
+    """
+    until = deadline or Deadline()
+    ready = select.poll()
+    ready.register(descriptor, select.POLLOUT)
 
     def write(data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(descriptor, view) :]
+            while not ready.poll(until.wait_seconds() * 1000):
+                pass
+            try:
+                view = view[os.write(descriptor, view[:_PIECE_BYTES]) :]
+            except BlockingIOError:
+                continue
 
     return write

@@ -131,6 +131,18 @@ CHANNELS = (
             Status("Attended On-demand", 40, success=True),
         ),
     ),
+    # Equal steps, as Marketo's own people recommend: members move between the last two in both directions.
+    Channel(
+        7,
+        "Tradeshow Equal",
+        "event",
+        (
+            _NOBODY,
+            Status("Registered", 20),
+            Status("No Show", 30),
+            Status("Attended", 30, success=True),
+        ),
+    ),
 )
 
 FOLDERS = (
@@ -156,6 +168,7 @@ PROGRAMS = (
     Program(1007, "Summit 2024", "Event", "Tradeshow", 602),
     Program(1008, "Always-on downloads", "Default", "Operational", 615),
     Program(1009, "Onboarding mail 1", "Email", "Email Send", 1003, folder_type="Program", status="unlocked"),
+    Program(1010, "Harbour Fair 2026", "Event", "Tradeshow Equal", 512),
 )
 
 LEAD_FIELDS = (
@@ -184,6 +197,9 @@ LEAD_FIELDS = (
     Field("unsubscribedReason", "Unsubscribed Reason", "text"),
     Field("emailInvalid", "Email Invalid", "boolean"),
     Field("doNotCall", "Do Not Call", "boolean"),
+    Field("marketingSuspended", "Marketing Suspended", "boolean"),
+    Field("blackListed", "Black Listed", "boolean"),
+    Field("acquisitionProgramId", "Acquisition Program", "reference"),
     Field("company", "Company Name", length=255, company=True),
     Field("billingStreet", "Billing Address", "text", company=True),
     Field("billingCity", "Billing City", length=255, company=True),
@@ -226,7 +242,7 @@ LEAD_FIELDS = (
 )
 
 MEMBER_FIELDS = (
-    Field("acquiredBy", "acquiredBy", "boolean", updateable=False),
+    Field("acquiredBy", "acquiredBy", "boolean", importable=False),
     Field("attendanceLikelihood", "attendanceLikelihood", "integer", updateable=False),
     Field("createdAt", "createdAt", "datetime", updateable=False),
     Field("isExhausted", "isExhausted", "boolean", updateable=False),
@@ -239,7 +255,7 @@ MEMBER_FIELDS = (
     Field("reachedSuccessDate", "reachedSuccessDate", "datetime", updateable=False),
     Field("registrationLikelihood", "registrationLikelihood", "integer", updateable=False),
     Field("statusName", "statusName", length=255, updateable=False, searchable=True),
-    Field("statusReason", "statusReason", length=255, updateable=False),
+    Field("statusReason", "statusReason", length=255, importable=False),
     Field("trackName", "trackName", length=255, updateable=False),
     Field("updatedAt", "updatedAt", "datetime", updateable=False),
     Field("waitlistPriority", "waitlistPriority", "integer", updateable=False),

@@ -37,6 +37,10 @@ class Clock:
         """Date of the daily quota `days_ago` days before today, `YYYY-MM-DD`."""
         return (datetime.fromtimestamp(self.now(), QUOTA_ZONE) - timedelta(days=days_ago)).date().isoformat()
 
+    def day_of(self, seconds: float) -> str:
+        """Date of the daily quota at a moment given in seconds since 1970, `YYYY-MM-DD`."""
+        return datetime.fromtimestamp(seconds, QUOTA_ZONE).date().isoformat()
+
 
 def lead_database_time(seconds: float) -> str:
     """`2026-08-20T09:11:02Z`, the form of the lead database."""

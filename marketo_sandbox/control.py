@@ -37,6 +37,13 @@ class _ClockChange(msgspec.Struct, forbid_unknown_fields=True):
     expire_tokens: bool = False
 
 
+class _Merge(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of POST /_sandbox/merge: `losers` become part of `winner`, and their ids mean nobody from then on."""
+
+    winner: int
+    losers: list[int]
+
+
 class Control:
     """Answers `/` and `/_sandbox/...`.
 
@@ -45,6 +52,7 @@ class Control:
     POST /_sandbox/faults    {"add": [Fault], "chaos": Chaos, "replace": bool}
     POST /_sandbox/release   {"names": [str]}: lets go what is held
     POST /_sandbox/seed      Seed
+    POST /_sandbox/merge     {"winner": id, "losers": [id]}
     POST /_sandbox/settings  names and values of Settings
     POST /_sandbox/clock     {"advance_seconds": float, "expire_tokens": bool}
     POST /_sandbox/reset     back to the shipped state
@@ -59,6 +67,7 @@ class Control:
             ("POST", "/_sandbox/faults"): self._faults,
             ("POST", "/_sandbox/release"): self._release,
             ("POST", "/_sandbox/seed"): self._seed,
+            ("POST", "/_sandbox/merge"): self._merge,
             ("POST", "/_sandbox/settings"): self._settings,
             ("POST", "/_sandbox/clock"): self._clock,
             ("POST", "/_sandbox/reset"): self._reset,
@@ -113,7 +122,7 @@ class Control:
                 "warned": len(job.warned),
                 "message": job.message,
             }
-            for job in self._instance.bulk.jobs()
+            for job in self._instance.imports.jobs()
         ]
 
     def _public_settings(self) -> object:
@@ -139,6 +148,11 @@ class Control:
 
     def _seed(self, _query: dict[str, str], body: bytes) -> object:
         return {"lead_ids": self._state.seed(msgspec.json.decode(body, type=Seed))}
+
+    def _merge(self, _query: dict[str, str], body: bytes) -> object:
+        merge = msgspec.json.decode(body, type=_Merge)
+        self._state.merge_leads(merge.winner, merge.losers)
+        return {}
 
     def _settings(self, _query: dict[str, str], body: bytes) -> object:
         changes = msgspec.json.decode(body, type=dict[str, Any])

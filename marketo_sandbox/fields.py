@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-TEXT_TYPES = frozenset({"string", "text", "email", "phone", "url", "reference"})
+TEXT_TYPES = frozenset({"string", "text", "email", "phone", "url"})
 TEXT_AREA_BYTES = 30_000
 _NOT_PLAIN = -1
 """In place of a length: the value of such a field needs a closer look, however short it is."""
@@ -29,6 +29,8 @@ class Field(msgspec.Struct, frozen=True):
         updateable: whether a write may name it.
         searchable: whether it works as `filterType`, and as `lookupField`.
         company: belongs to the company record rather than the person (1021).
+        importable: whether a file of members may name it, if it is updateable. Files take custom fields of the
+            membership only.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Field(msgspec.Struct, frozen=True):
     updateable: bool = True
     searchable: bool = False
     company: bool = False
+    importable: bool = True
 
     def described(self) -> dict[str, object]:
         """The field as the newer Describe endpoints of leads and of program members show it."""
@@ -221,6 +224,7 @@ _FITS = {
     "integer": _is_integer,
     "score": _is_integer,
     "percent": _is_integer,
+    "reference": _is_integer,
     "float": _is_number,
     "currency": _is_number,
     "boolean": _is_boolean,

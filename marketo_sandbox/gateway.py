@@ -88,7 +88,7 @@ class Gateway:
         # A reset meanwhile replaces them; a call ends where it began.
         calls, limits = instance.calls, instance.limits
         calls.begin(call, kept=instance.settings.log_calls)
-        instance.bulk.advance()
+        instance.advance()
         fault = instance.faults.plan(endpoint, method, raw.path, raw.body)
         call.fault = fault.name or None
         reply = CUT
@@ -160,7 +160,7 @@ class Gateway:
             self._later(commit, fault, call)
             return CUT
         # Even without latency other calls get their turn here, as they would on a real server.
-        await asyncio.sleep(self._instance.settings.latency_seconds)
+        await asyncio.sleep(self._instance.settings.latency_seconds + request.work_seconds)
         await self._pause(fault, "during")
         answer = commit()
         call.executed = True
@@ -267,12 +267,12 @@ class Gateway:
         if raw.method not in {"GET", "POST"}:
             return Reply(405, b"", "text/html")
         if query.get("grant_type") != "client_credentials":
-            return _unauthorized("invalid_request", "Unsupported grant type")
+            return self._unauthorized("invalid_request", "Unsupported grant type")
         for service in settings.services:
             if service.client_id == query.get("client_id"):
                 given = query.get("client_secret", "").encode()
                 if not secrets.compare_digest(service.client_secret.encode(), given):
-                    return _unauthorized("invalid_client", "Bad client credentials")
+                    return self._unauthorized("invalid_client", "Bad client credentials")
                 call.user = service.user
                 call.executed = True
                 token, seconds = self._instance.tokens.issue(service, settings.token_life_seconds)
@@ -283,11 +283,11 @@ class Gateway:
                     "scope": service.user,
                 }
                 return Reply(200, _encoder.encode(body))
-        return _unauthorized("invalid_client", "No client with requested id")
+        return self._unauthorized("invalid_client", "No client with requested id")
 
-
-def _unauthorized(error: str, description: str) -> Reply:
-    return Reply(401, _encoder.encode({"error": error, "error_description": description}))
+    def _unauthorized(self, error: str, description: str) -> Reply:
+        status = 200 if self._instance.settings.identity_errors_as_200 else 401
+        return Reply(status, _encoder.encode({"error": error, "error_description": description}))
 
 
 def _damaged(reply: Reply, fault: Fault) -> Reply:

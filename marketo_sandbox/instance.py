@@ -1,13 +1,14 @@
-"""One Marketo instance: its records, clock, tokens, limits, faults and call log, held together."""
+"""One Marketo instance: its records, clock, tokens, limits, faults, jobs and call log, held together."""
 
 from __future__ import annotations
 
 import threading
 
-from .bulk import BulkJobs
 from .calls import CallLog
 from .clock import Clock
+from .exporting import ExportJobs
 from .faults import Faults
+from .importing import ImportJobs
 from .limits import Limits
 from .settings import Settings, changed
 from .store import Store
@@ -29,11 +30,17 @@ class Instance:
         """Back to the shipped state: no leads, no calls, no faults, no jobs; settings stay."""
         self.faults.clear()  # lets go whoever is held
         self.faults = Faults()
-        self.store = Store(self.clock, self.settings.keep_fields)
+        self.store = Store(self.clock, self.settings.keep_fields, self.settings.record_activities)
         self.tokens = Tokens(self.clock)
         self.limits = Limits(self.clock)
         self.calls = CallLog(self.settings.calls_kept)
-        self.bulk = BulkJobs(self)
+        self.imports = ImportJobs(self.store, self.clock, self.faults, lambda: self.settings)
+        self.exports = ExportJobs(self.store, self.clock, lambda: self.settings)
+
+    def advance(self) -> None:
+        """Let jobs do what is due by now."""
+        self.imports.advance()
+        self.exports.advance()
 
     def change(self, **changes: object) -> None:
         """Replace settings by name.

@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from .catalogue import DEFAULT_PARTITION
-from .clock import lead_database_time
 from .errors import ApiError, skipped
 from .request import Answer
 from .settings import MAX_ROWS_PER_CALL
 from .store import Lead, fold
+from .values import lead_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .instance import Instance
     from .request import Request
@@ -86,6 +86,8 @@ def sync(instance: Instance, request: Request) -> Callable[[], Answer]:
     plan = _read_sync(instance, request)
     with instance.store.lock:
         decisions = _decide_all(instance, request, plan)
+    if 0 in decisions:
+        request.work_seconds = instance.settings.create_seconds
 
     def commit() -> Answer:
         with instance.store.lock:
@@ -174,6 +176,9 @@ def _decide_all(instance: Instance, request: Request, plan: _Sync) -> list[int |
             decisions.append(skipped("1003", f"Value for lookup field '{lookup_field}' not found"))
             continue
         found = store.find("id", value) if lookup_field == "id" else index.get(str(value).lower())
+        if found is not None and not instance.settings.sync_sees_new_leads:
+            ids = [found] if isinstance(found, int) else found
+            found = [lead_id for lead_id in ids if store.is_visible(lead_id)]
         if isinstance(found, list):
             if len(found) > 1:
                 decisions.append(skipped("1007"))
@@ -212,13 +217,15 @@ def _decide(instance: Instance, request: Request, plan: _Sync, row: Json, found:
 
 def _apply_all(instance: Instance, plan: _Sync, decisions: list[int | Json]) -> list[Json]:
     store, at = instance.store, instance.clock.now()
-    insert, update, leads = store.insert_lead, store.update_lead, store.leads
+    update, leads = store.update_lead, store.leads
+    unseen = instance.settings.visible_after_seconds
     result: list[Json] = []
     for row, decision in zip(plan.rows, decisions, strict=True):
         if isinstance(decision, dict):
             result.append(decision)
         elif decision == 0:
-            result.append({"id": insert(row, plan.partition_id, at), "status": "created"})
+            lead_id = store.insert_lead(row, plan.partition_id, at, unseen_seconds=unseen)
+            result.append({"id": lead_id, "status": "created"})
         else:
             lead = leads.get(decision)
             if lead is None:  # removed while the call was under way
@@ -245,7 +252,7 @@ def query(instance: Instance, request: Request) -> Answer:
     if request.log_keys:
         request.call.keys = tuple(fold(value) for value in values)
     ids = {lead_id for value in values for lead_id in store.find(filter_type, value)}
-    found = [store.leads[lead_id] for lead_id in sorted(ids)]
+    found = [store.leads[lead_id] for lead_id in sorted(ids) if store.is_visible(lead_id)]
     if request.service.partitions is not None:
         found = [lead for lead in found if reaches(request, store.partition_name(lead.partition_id))]
     if len(found) > instance.settings.query_matches:
@@ -260,10 +267,13 @@ def query(instance: Instance, request: Request) -> Answer:
 def get_by_id(instance: Instance, request: Request) -> Answer:
     """Get Lead by Id; a lead that is not there is a 1004 for the whole call."""
     names = _field_names(instance, request)
-    lead = instance.store.leads.get(request.path_id())
+    lead_id, store = request.path_id(), instance.store
     request.call.records = 1
-    if lead is None or not reaches(request, instance.store.partition_name(lead.partition_id)):
-        raise ApiError("1004", f"Lead '{request.path_id()}' not found")
+    if not store.is_visible(lead_id):
+        raise ApiError("1004", f"Lead '{lead_id}' not found")
+    lead = store.leads[lead_id]
+    if not reaches(request, store.partition_name(lead.partition_id)):
+        raise ApiError("1004", f"Lead '{lead_id}' not found")
     return Answer([_lead_row(lead, names)])
 
 
@@ -279,22 +289,8 @@ def _lead_row(lead: Lead, names: list[str]) -> Json:
     """The asked-for fields, null where blank; `id` always."""
     row: Json = {"id": lead.id}
     for name in names:
-        row[name] = _lead_value(lead, name)
+        row[name] = lead_value(lead, name)
     return row
-
-
-def _lead_value(lead: Lead, name: str) -> Any:
-    match name:
-        case "id":
-            return lead.id
-        case "createdAt":
-            return lead_database_time(lead.created_at)
-        case "updatedAt":
-            return lead_database_time(lead.updated_at)
-        case "leadPartitionId":
-            return lead.partition_id
-        case _:
-            return lead.fields.get(name)
 
 
 def update_partitions(instance: Instance, request: Request) -> Callable[[], Answer]:
@@ -346,8 +342,3 @@ def page_start(request: Request) -> int:
     if match is None:
         raise ApiError("1003", "Invalid nextPageToken")
     return int(match[1])
-
-
-def has_lead(leads: Mapping[int, Lead], lead_id: object) -> bool:
-    """Whether a JSON value is the id of a lead."""
-    return isinstance(lead_id, int) and not isinstance(lead_id, bool) and lead_id in leads

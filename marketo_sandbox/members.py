@@ -1,26 +1,21 @@
-"""Program members: describe, query, status, data, delete."""
+"""Program members: describe, status, data, delete."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .catalogue import NOT_IN_PROGRAM, Program, Status
 from .clock import lead_database_time
 from .errors import ApiError, skipped_member
-from .leads import has_lead, page_start, page_token, reaches
+from .leads import reaches
 from .request import Answer
-from .settings import MAX_ROWS_PER_CALL
-from .store import Json, Member, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .instance import Instance
     from .request import Request
-
-_DEFAULT_FIELDS = ("acquiredBy", "leadId", "membershipDate", "programId", "reachedSuccess")
-_LONGEST_RANGE = timedelta(days=7)
+    from .store import Json
 
 
 def describe(instance: Instance, _request: Request) -> Answer:
@@ -68,8 +63,12 @@ def find_status(instance: Instance, program: Program, name: str) -> Status:
     return status
 
 
-def _row_refusal(instance: Instance, request: Request, seq: int, row: Json) -> Json | None:
-    """What refuses a row before its membership is looked at: a scripted fault, 1002, 1001, 1004, 1008."""
+def _resolve(instance: Instance, request: Request, seq: int, row: Json) -> int | Json:
+    """The lead that a row is about; or the finished row that refuses it.
+
+    In this order: a scripted fault, 1002, 1001, 1004, 1008. A lead that was merged into another is 1004, or stands for
+    that other one, as set.
+    """
     store, fault = instance.store, request.fault.row
     lead_id = row.get("leadId")
     if fault is not None and fault.matches(seq, _with_email(instance, row)):
@@ -81,21 +80,21 @@ def _row_refusal(instance: Instance, request: Request, seq: int, row: Json) -> J
         return skipped_member(seq, "1002", "Missing value for required parameter 'leadId'")
     if not isinstance(lead_id, int) or isinstance(lead_id, bool):
         return skipped_member(seq, "1001", f"Invalid value '{lead_id}'. Required of type 'integer'")
-    lead = store.leads.get(lead_id)
-    if lead is None:
+    if instance.settings.merged_leads == "winner":
+        lead_id = store.merged_into(lead_id) or lead_id
+    if not store.is_visible(lead_id):
         return skipped_member(seq, "1004")
     if request.service.partitions is not None:
-        name = store.partition_name(lead.partition_id)
+        name = store.partition_name(store.leads[lead_id].partition_id)
         if not reaches(request, name):
             return skipped_member(seq, "1008", f"Access denied for partition '{name}'")
-    return None
+    return lead_id
 
 
 def _with_email(instance: Instance, row: Json) -> Json:
     lead_id = row.get("leadId")
-    if not has_lead(instance.store.leads, lead_id):
-        return row
-    return row | {"email": instance.store.leads[row["leadId"]].fields.get("email")}
+    lead = instance.store.leads.get(lead_id) if isinstance(lead_id, int) else None
+    return row if lead is None else row | {"email": lead.fields.get("email")}
 
 
 def _note_keys(request: Request, program: Program, rows: list[Json]) -> None:
@@ -119,13 +118,12 @@ def sync_status(instance: Instance, request: Request) -> Callable[[], Answer]:
         result: list[Json] = []
         with store.lock:
             for seq, row in enumerate(rows):
-                refused = _row_refusal(instance, request, seq, row)
-                if refused is None and len(row) != 1:
-                    refused = skipped_member(seq, "1003", "Only 'leadId' is allowed in a record")
-                if refused is not None:
-                    result.append(refused)
+                lead_id = _resolve(instance, request, seq, row)
+                if isinstance(lead_id, int) and len(row) != 1:
+                    lead_id = skipped_member(seq, "1003", "Only 'leadId' is allowed in a record")
+                if not isinstance(lead_id, int):
+                    result.append(lead_id)
                     continue
-                lead_id = row["leadId"]
                 outcome = store.put_member(program, lead_id, status, at)
                 if outcome == "skipped":
                     result.append(skipped_member(seq, "1037"))
@@ -162,24 +160,17 @@ def _write_data(
     check: Callable[[Json], tuple[str, str] | None],
 ) -> Json:
     store = instance.store
-    refused = _row_refusal(instance, request, seq, row)
-    if refused is not None:
-        return refused
-    member = store.members[program.id].get(row["leadId"])
-    if member is None:
+    lead_id = _resolve(instance, request, seq, row)
+    if not isinstance(lead_id, int):
+        return lead_id
+    if lead_id not in store.members[program.id]:
         return skipped_member(seq, "1013")
     problem = check(row)
     if problem is not None:
         return skipped_member(seq, *problem)
-    write_member_fields(member, {name: value for name, value in row.items() if name != "leadId"})
-    member.updated_at = instance.clock.now()
-    return {"seq": seq, "status": "updated", "leadId": row["leadId"]}
-
-
-def write_member_fields(member: Member, changes: Json) -> None:
-    """Write custom fields of a membership; null and empty text clear one."""
-    fields = (member.fields or {}) | changes
-    member.fields = {name: value for name, value in fields.items() if value is not None and value != ""} or None
+    changes = {name: value for name, value in row.items() if name != "leadId"}
+    store.write_member_fields(program, lead_id, changes, instance.clock.now())
+    return {"seq": seq, "status": "updated", "leadId": lead_id}
 
 
 def delete(instance: Instance, request: Request) -> Callable[[], Answer]:
@@ -189,101 +180,18 @@ def delete(instance: Instance, request: Request) -> Callable[[], Answer]:
     _note_keys(request, program, rows)
 
     def commit() -> Answer:
-        members = instance.store.members[program.id]
+        store, at = instance.store, instance.clock.now()
         result = []
-        with instance.store.lock:
+        with store.lock:
             for seq, row in enumerate(rows):
-                refused = _row_refusal(instance, request, seq, row)
-                if refused is None and members.pop(row["leadId"], None) is None:
-                    refused = skipped_member(seq, "1037", "Lead not in program")
-                result.append(refused or {"seq": seq, "status": "deleted", "leadId": row["leadId"]})
+                lead_id = _resolve(instance, request, seq, row)
+                if isinstance(lead_id, int) and not store.drop_member(program, lead_id, at):
+                    lead_id = skipped_member(seq, "1037", "Lead not in program")
+                if isinstance(lead_id, int):
+                    result.append({"seq": seq, "status": "deleted", "leadId": lead_id})
+                else:
+                    result.append(lead_id)
         request.note_codes(result)
         return Answer(result)
 
     return commit
-
-
-def query(instance: Instance, request: Request) -> Answer:
-    """Get Program Members; `statusName` comes only if asked for."""
-    store, settings = instance.store, instance.settings
-    program = find_program(instance, request.path_id())
-    members = store.members[program.id]
-    filter_type = request.required("filterType")
-    field = store.member_fields.get(filter_type)
-    if field is None:
-        raise ApiError("1006", f"Field '{filter_type}' not found")
-    if not field.searchable and filter_type != "updatedAt":
-        raise ApiError("1011", f"Filter type '{filter_type}' is not supported")
-    names = request.names("fields", _DEFAULT_FIELDS)
-    for name in names:
-        if name not in store.member_fields:
-            raise ApiError("1006", f"Field '{name}' not found")
-    if filter_type != "leadId" and len(members) > settings.member_query_members:
-        raise ApiError("1003", f"Program has more than {settings.member_query_members} members")
-    batch = request.number("batchSize", MAX_ROWS_PER_CALL, MAX_ROWS_PER_CALL)
-    with store.lock:
-        found = _matching(request, program, members, filter_type)
-        start = page_start(request)
-        more = start + batch < len(found)
-        rows = [
-            {"seq": seq} | {name: _value(program, lead_id, members[lead_id], name) for name in names}
-            for seq, lead_id in enumerate(found[start : start + batch])
-        ]
-    return Answer(rows, more=more, next_page_token=page_token(start + batch) if more else None)
-
-
-def _matching(request: Request, program: Program, members: dict[int, Member], filter_type: str) -> list[int]:
-    if filter_type == "updatedAt":
-        start, end = _time_range(request)
-        return sorted(lead_id for lead_id, m in members.items() if start <= m.updated_at <= end)
-    values = request.filter_values()
-    if filter_type == "leadId":
-        if request.log_keys:
-            request.call.keys = tuple(f"{program.id}:{value}" for value in values)
-        if not all(value.isascii() and value.isdigit() for value in values):
-            raise ApiError("1003", "Invalid value for filter type 'leadId'")
-        return sorted({int(value) for value in values if int(value) in members})
-    wanted = {value.lower() for value in values}
-    return sorted(
-        lead_id for lead_id, member in members.items() if fold(_value(program, lead_id, member, filter_type)) in wanted
-    )
-
-
-def _time_range(request: Request) -> tuple[float, float]:
-    try:
-        start = datetime.fromisoformat(request.required("startAt"))
-        end = datetime.fromisoformat(request.required("endAt"))
-    except ValueError:
-        raise ApiError("1003", "Invalid date format") from None
-    if end - start > _LONGEST_RANGE:
-        raise ApiError("1003", "The range from 'startAt' to 'endAt' is longer than 7 days")
-    return start.timestamp(), end.timestamp()
-
-
-def _value(program: Program, lead_id: int, member: Member, name: str) -> Any:  # noqa: PLR0911 - one per field
-    match name:
-        case "leadId":
-            return lead_id
-        case "programId":
-            return program.id
-        case "program":
-            return program.name
-        case "statusName":
-            return member.status
-        case "reachedSuccess":
-            return member.reached_success_at is not None
-        case "reachedSuccessDate":
-            at = member.reached_success_at
-            return None if at is None else lead_database_time(at)
-        case "acquiredBy":
-            return member.acquired_by
-        case "membershipDate" | "createdAt":
-            return lead_database_time(member.since)
-        case "updatedAt":
-            return lead_database_time(member.updated_at)
-        case "isExhausted":
-            return False
-        case "nurtureCadence":
-            return "norm" if program.type == "Engagement" else None
-        case _:
-            return (member.fields or {}).get(name)

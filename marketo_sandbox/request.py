@@ -25,6 +25,7 @@ class Answer(msgspec.Struct):
         more: `moreResult`; None leaves it out.
         next_page_token: `nextPageToken`; None leaves it out.
         file: a delimited file in place of the JSON envelope.
+        file_range: first byte, last byte and size of the whole, where `file` is only a part of it.
     """
 
     result: list[dict[str, Any]] | None = None
@@ -33,6 +34,7 @@ class Answer(msgspec.Struct):
     more: bool | None = None
     next_page_token: str | None = None
     file: bytes | None = None
+    file_range: tuple[int, int, int] | None = None
 
 
 class Request(msgspec.Struct):
@@ -47,6 +49,8 @@ class Request(msgspec.Struct):
         call: its entry in the log; endpoints note records, keys and codes in it.
         log_keys: whether they are to note keys.
         fault: refuse rows or jobs as this says.
+        range: the `Range` header, for files.
+        work_seconds: how long the call works beyond the usual latency; endpoints say so while they prepare.
     """
 
     path_ids: tuple[str, ...]
@@ -57,6 +61,8 @@ class Request(msgspec.Struct):
     call: Call
     log_keys: bool = True
     fault: Fault = NO_FAULT
+    range: str = ""
+    work_seconds: float = 0.0
 
     def path_id(self) -> int:
         """The first id in the path, which the route only matches as digits."""

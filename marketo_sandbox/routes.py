@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from . import assets, bulk, leads, members, usage
+from . import assets, imports, leads, member_query, members, usage
 from .request import Answer
 from .settings import Permission
 
@@ -81,7 +81,7 @@ ROUTES = (
     Route("members.describe", "GET", f"{_V1}/programs/members/describe.json", _reads(members.describe), _READ),
     # Superseded, and still in Adobe's endpoint table.
     Route("members.describe", "GET", f"{_V1}/program/members/describe.json", _reads(members.describe), _READ),
-    Route("members.query", "GET", f"{_V1}/programs/{{id}}/members.json", _reads(members.query), _READ),
+    Route("members.query", "GET", f"{_V1}/programs/{{id}}/members.json", _reads(member_query.query), _READ),
     Route(
         "members.status",
         "POST",
@@ -113,13 +113,13 @@ ROUTES = (
         "bulk.import.create",
         "POST",
         "/bulk/v1/program/{id}/members/import.json",
-        bulk.create,
+        imports.create,
         _WRITE,
         writes=True,
     ),
-    Route("bulk.import.status", "GET", f"{_IMPORT}/status.json", _reads(bulk.status), _WRITE),
-    Route("bulk.import.failures", "GET", f"{_IMPORT}/failures.json", _reads(bulk.failures), _WRITE),
-    Route("bulk.import.warnings", "GET", f"{_IMPORT}/warnings.json", _reads(bulk.warnings), _WRITE),
+    Route("bulk.import.status", "GET", f"{_IMPORT}/status.json", _reads(imports.status), _WRITE),
+    Route("bulk.import.failures", "GET", f"{_IMPORT}/failures.json", _reads(imports.failures), _WRITE),
+    Route("bulk.import.warnings", "GET", f"{_IMPORT}/warnings.json", _reads(imports.warnings), _WRITE),
 )
 
 _FIXED: dict[str, dict[str, Route]] = {}

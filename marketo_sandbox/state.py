@@ -9,11 +9,12 @@ import msgspec
 from .catalogue import DEFAULT_PARTITION, Channel, Folder, Program, Status
 from .clock import lead_database_time
 from .fields import Field  # noqa: TC001 - decoding needs the type at run time
-from .members import write_member_fields
 from .store import Member
 
 if TYPE_CHECKING:
-    from .bulk import Job
+    from collections.abc import Sequence
+
+    from .importing import Job
     from .instance import Instance
     from .store import Json
 
@@ -66,7 +67,7 @@ class StateView:
         """Every lead: its fields with `id`, `createdAt`, `updatedAt`, `leadPartitionId`; lowest id first."""
         store = self._instance.store
         with store.lock:
-            self._instance.bulk.advance()
+            self._instance.advance()
             return [
                 {
                     "id": lead.id,
@@ -80,7 +81,7 @@ class StateView:
 
     def lead_count(self) -> int:
         """How many leads there are."""
-        self._instance.bulk.advance()
+        self._instance.advance()
         return len(self._instance.store.leads)
 
     def lead(self, lead_id: int) -> Json | None:
@@ -102,14 +103,14 @@ class StateView:
         """Lead id -> status of a program's members."""
         store = self._instance.store
         with store.lock:
-            self._instance.bulk.advance()
+            self._instance.advance()
             return {lead_id: member.status for lead_id, member in store.members[program_id].items()}
 
     def members_by_email(self, program_id: int) -> dict[str, str]:
         """Folded email -> status of a program's members. Leads without email are left out."""
         store = self._instance.store
         with store.lock:
-            self._instance.bulk.advance()
+            self._instance.advance()
             return {
                 store.leads[lead_id].fields["email"].lower(): member.status
                 for lead_id, member in store.members[program_id].items()
@@ -130,7 +131,7 @@ class StateView:
         """Every membership as `programId`, `leadId`, `email`, `statusName`, times and custom fields."""
         store = self._instance.store
         with store.lock:
-            self._instance.bulk.advance()
+            self._instance.advance()
             return [
                 self._member_row(program_id, lead_id, member)
                 for program_id, members in sorted(store.members.items())
@@ -153,7 +154,7 @@ class StateView:
         """Program id -> status -> number of members."""
         store = self._instance.store
         with store.lock:
-            self._instance.bulk.advance()
+            self._instance.advance()
             table: dict[int, dict[str, int]] = {}
             for program_id, members in sorted(store.members.items()):
                 counts: dict[str, int] = {}
@@ -178,7 +179,7 @@ class StateView:
 
     def jobs(self) -> list[Job]:
         """Bulk import jobs, oldest first."""
-        return self._instance.bulk.jobs()
+        return self._instance.imports.jobs()
 
     def add_lead(self, fields: Json, partition: str = DEFAULT_PARTITION, lead_id: int | None = None) -> int:
         """Add a lead, whatever others there are, and return its id."""
@@ -199,9 +200,27 @@ class StateView:
                 raise KeyError(lead_id)
             known = store.channel_of(store.programs[program_id]).status(status)
             success = now if known is not None and known.success else None
-            member = Member(status, now, now, success)
-            write_member_fields(member, dict(fields or {}))
-            store.members[program_id][lead_id] = member
+            store.members[program_id][lead_id] = Member(status, now, now, success)
+            if fields:
+                store.write_member_fields(store.programs[program_id], lead_id, fields, now)
+
+    def merge_leads(self, winner_id: int, loser_ids: Sequence[int]) -> None:
+        """Merge leads into one, as a user of Marketo might; the ids of the others mean nobody from then on.
+
+        Raises:
+            ValueError: no such lead, or the winner among the losers.
+        """
+        if winner_id in loser_ids:
+            raise ValueError(f"lead {winner_id} cannot be merged into itself")
+        try:
+            self._instance.store.merge_leads(winner_id, loser_ids)
+        except KeyError as error:
+            raise ValueError(f"not there: {error}") from None
+
+    def remove_member(self, program_id: int, lead_id: int) -> bool:
+        """Take a lead out of a program, as a user of Marketo might; False where it is no member."""
+        store = self._instance.store
+        return store.drop_member(store.programs[program_id], lead_id, self._instance.clock.now())
 
     def add_program(self, program: Program) -> None:
         """Add a program; its channel and folder have to be there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -100,7 +101,7 @@ def test_any_json_value_as_data_is_read_as_python_reads_it(data: Any) -> None:
     line = record(data=data)
     message = parse_line(line, 1)
     assert isinstance(message, RecordMessage)
-    assert message.data == json.loads(line)["record"]["data"]
+    assert message.data == json.loads(line, parse_float=Decimal)["record"]["data"]
 
 
 @pytest.mark.parametrize(
@@ -212,13 +213,11 @@ def test_a_state_that_strict_json_refuses_is_echoed_as_written_too(odd: str) -> 
     line = f' {{"type" : "STATE","x":1E400, "state" :{{ "d":{{"odd":{odd},"f":1.10}} , "b":{"9" * 30}}} , "z":[1,2]}}\r'
     assert state_with_counts(line.encode(), 3, 1).decode() == (
         f'{{"type":"STATE","x":1E400,"state":{{"d":{{"odd":{odd},"f":1.10}},"b":{"9" * 30},'
-        '"destinationStats":{"recordCount": 3.0, "rejectedRecordCount": 1.0}},"z":[1,2]}'
+        '"destinationStats":{"recordCount":3.0,"rejectedRecordCount":1.0}},"z":[1,2]}'
     )
 
 
-@pytest.mark.parametrize(
-    "line", [b'{"type":"STATE"}', b'{"type":"STATE","state":null}', b'{"type":"STATE","state":[]}']
-)
+@pytest.mark.parametrize("line", [b'{"type":"STATE"}', b'{"type":"STATE","state":null}'])
 def test_a_state_without_content_still_gets_its_counts(line: bytes) -> None:
     assert json.loads(state_with_counts(line, 3, 1)) == {"type": "STATE", "state": {"destinationStats": STATS}}
 

@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from destination_marketo_programs.protocol import MAX_LINE_BYTES, LineTooLongError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,9 +25,9 @@ class Lines(NamedTuple):
 
 
 class InputEnded(NamedTuple):
-    """End of input; `error` where reading failed."""
+    """End of input; `error` if reading failed, or ended at a line that is too long."""
 
-    error: OSError | None
+    error: OSError | LineTooLongError | None
 
 
 class Intake:
@@ -33,10 +35,12 @@ class Intake:
 
     Args:
         descriptor: file descriptor to read.
+        max_line_bytes: longest line that is read. No more than a chunk beyond it is ever held.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._descriptor = descriptor
+        self._max_line_bytes = max_line_bytes
         self._permits = threading.Semaphore(CHUNKS_AHEAD)
 
     def start(self, deliver: Callable[[Lines | InputEnded], None]) -> None:
@@ -51,6 +55,7 @@ class Intake:
     def _read(self, deliver: Callable[[Lines | InputEnded], None]) -> None:
         number = 1
         pieces: list[bytes] = []
+        held = 0
         while True:
             self._permits.acquire()
             try:
@@ -61,13 +66,18 @@ class Intake:
             if not chunk:
                 break
             head, newline, rest = chunk.rpartition(b"\n")
+            first_end = len(chunk) if not newline else chunk.index(b"\n")
+            if held + first_end > self._max_line_bytes:
+                deliver(InputEnded(LineTooLongError(number, self._max_line_bytes)))
+                return
             if not newline:
                 pieces.append(rest)
+                held += len(rest)
                 self._permits.release()
                 continue
             pieces.append(head)
             lines = b"".join(pieces).split(b"\n")
-            pieces = [rest] if rest else []
+            pieces, held = ([rest], len(rest)) if rest else ([], 0)
             deliver(Lines(lines, number))
             number += len(lines)
         if pieces:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
 import jmespath
 import msgspec
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
-from destination_marketo_programs.mapping.errors import RecordError
-from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.model import UNREADABLE
+from destination_marketo_programs.outcomes import Category, Detail
 
 Record = dict[str, Any]
 Reader = Callable[[Record], Any]
@@ -26,6 +28,26 @@ ABSENT: Final = _Absent.ABSENT
 takes a source that says null, not one that says nothing."""
 
 
+class RecordError(Exception):
+    """A record, or its person, is not delivered.
+
+    Attributes:
+        category: the outcome's category.
+        message: what is wrong and where. Never a value that came from the record.
+        detail: the values that decided it, for the outcome alone.
+        rejected: false if it is skipped, as the configuration asks.
+    """
+
+    def __init__(
+        self, category: Category, message: str, detail: Detail | None = None, *, rejected: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.category = category
+        self.message = message
+        self.detail = detail
+        self.rejected = rejected
+
+
 class Column(msgspec.Struct, frozen=True, gc=False):
     """A compiled `record_field`, `qualifier`, or column of the custom record mapping.
 
@@ -33,11 +55,15 @@ class Column(msgspec.Struct, frozen=True, gc=False):
         name: the text as configured; a column of exactly this name wins over the expression.
         origin: configuration path and text, for messages.
         reader: None where a plain dict lookup of `name` says everything.
+        path: configuration path alone; "" for a column that no setting names.
+        roots: top-level columns that `reader` looks at besides `name`; None where it may look at any.
     """
 
     name: str
     origin: str
     reader: Reader | None = None
+    path: str = ""
+    roots: frozenset[str] | None = frozenset()
 
     def read(self, record: Record) -> Any:
         """Give the value in the record, ABSENT where there is none.
@@ -45,27 +71,84 @@ class Column(msgspec.Struct, frozen=True, gc=False):
         Raises:
             RecordError: INVALID_RECORD, where the expression cannot be evaluated on this record.
         """
-        return record.get(self.name, ABSENT) if self.reader is None else self.reader(record)
+        value = record.get(self.name, ABSENT) if self.reader is None else self.reader(record)
+        if value is UNREADABLE:
+            raise self.unreadable()
+        return value
+
+    def unreadable(self) -> RecordError:
+        """The rejection of a record with a value here that is not kept."""
+        return RecordError(
+            Category.INVALID_RECORD,
+            f"{self.origin} holds a value that cannot be read: it is nested too deeply, or a number out of all bounds.",
+            {"field": self.name},
+        )
 
 
 def compile_column(text: str, path: str) -> Column:
     """Compile a configured column name or JMESPath.
 
     Args:
-        text: as the user wrote it; text that is no valid JMESPath is a column name only.
+        text: as the user wrote it. Text that is not valid JMESPath, or calls a function that JMESPath does not
+            know, such as `Phone (mobile)`, is a column name only.
         path: configuration path of `text`, e.g. `field_mappings[3].record_field`.
     """
     origin = f'{path} ("{text}")'
-    try:
-        expression = jmespath.compile(text)
-    except JMESPathError:
-        return Column(text, origin)
+    expression = _expression(text)
+    if expression is None:
+        return Column(text, origin, path=path)
     keys = _plain_keys(expression.parsed)
     if keys == (text,):
-        return Column(text, origin)
+        return Column(text, origin, path=path)
     if keys is not None:
-        return Column(text, origin, _nested_reader(text, keys))
-    return Column(text, origin, _expression_reader(text, origin, expression.search))
+        return Column(text, origin, _nested_reader(text, keys), path, frozenset(keys[:1]))
+    roots = _roots(expression.parsed)
+    return Column(text, origin, _expression_reader(text, origin, expression.search, roots), path, roots)
+
+
+def _expression(text: str) -> Any:
+    try:
+        expression = jmespath.compile(text)
+        unknown = any(name not in _FUNCTIONS for name in _functions(expression.parsed))
+    except (JMESPathError, RecursionError):
+        return None
+    return None if unknown else expression
+
+
+_FUNCTIONS: Final = frozenset(Functions.FUNCTION_TABLE)
+_RELATIVE: Final = frozenset(
+    {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
+)
+"""Nodes whose first child alone is evaluated on the record; the others are, on what it gives."""
+_WITHOUT_ROOTS: Final = frozenset({"literal", "index", "slice", "expref"})
+_WHOLE: Final = frozenset({"current", "identity"})
+
+
+def _functions(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for child in node.get("children", ()):
+        if isinstance(child, dict):
+            yield from _functions(child)
+
+
+def _roots(node: Mapping[str, Any]) -> frozenset[str] | None:
+    """Top-level columns that an expression looks at; None where it looks at the record as a whole."""
+    kind = node["type"]
+    if kind == "field":
+        return frozenset({node["value"]})
+    if kind in _WHOLE:
+        return None
+    if kind in _WITHOUT_ROOTS:
+        return frozenset()
+    children = node["children"][:1] if kind in _RELATIVE else node["children"]
+    found: set[str] = set()
+    for child in children:
+        roots = _roots(child)
+        if roots is None:
+            return None
+        found |= roots
+    return frozenset(found)
 
 
 def _plain_keys(node: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -91,20 +174,61 @@ def _nested_reader(text: str, keys: tuple[str, ...]) -> Reader:
             if isinstance(value, dict):
                 value = value.get(key, ABSENT)
             else:
-                return None if value is None else ABSENT
+                return value if value is None or value is UNREADABLE else ABSENT
         return value
 
     return read
 
 
-def _expression_reader(text: str, origin: str, search: Callable[[Record], Any]) -> Reader:
+def _expression_reader(text: str, origin: str, search: Callable[[Record], Any], roots: frozenset[str] | None) -> Reader:
     def read(record: Record) -> Any:
         if text in record:
             return record[text]
         try:
             return search(record)
         except Exception:  # noqa: BLE001 - the interpreter lets TypeError and others through; none may end the sync
+            if roots and any(record.get(root) is None for root in roots):
+                return ABSENT  # a function was given nothing, because a column is missing here
             # The interpreter's own message quotes the value that it stumbled over, which may be person data.
             raise RecordError(Category.INVALID_RECORD, f"{origin} cannot be evaluated on this record.") from None
 
     return read
+
+
+# --- what a form says of a column -------------------------------------------------------------------------------
+
+_LONGEST_COLUMN: Final = 1_000
+_EXPRESSION_SIGNS: Final = ("[?", "[*", "[]", "&&", "||", "`", "==", "!=", ".{", ".[", ".*", "| ", " |")
+_INDEX: Final = re.compile(r"\[-?[0-9]*:?-?[0-9]+\]|^@", re.ASCII)
+_CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\(", re.ASCII)
+
+
+def column_problem(text: str) -> str | None:
+    """What is wrong with a configured column name or JMESPath; None if it can be used.
+
+    A text that is not JMESPath is a column name (`First name`, `Phone (mobile)`), unless it is written as only an
+    expression is: then it is a mistake that would never find a value.
+
+    Returns:
+        The end of a sentence that begins with the text, e.g. "is not a valid JMESPath expression. …".
+    """
+    if len(text) > _LONGEST_COLUMN:
+        return f"is longer than {_LONGEST_COLUMN:,} characters."
+    try:
+        called = set(_functions(jmespath.compile(text).parsed))
+    except RecursionError:
+        return "is a JMESPath expression with too many nested brackets."
+    except JMESPathError:
+        return "is not a valid JMESPath expression. Look for a missing bracket or quote." if _is_meant(text) else None
+    unknown = sorted(called - _FUNCTIONS)
+    return f"calls {unknown[0]}, a function that JMESPath does not have." if unknown and _is_meant(text) else None
+
+
+def _is_meant(text: str) -> bool:
+    """Whether text that cannot be evaluated was meant to be: column names hold brackets and dots, but not these."""
+    return (
+        any(sign in text for sign in _EXPRESSION_SIGNS)
+        or text.count("[") != text.count("]")
+        or _INDEX.search(text) is not None
+        or any(name in _FUNCTIONS for name in _CALL.findall(text))
+    )

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Record
-from destination_marketo_programs.mapping.errors import RecordError
-from destination_marketo_programs.mapping.texts import text_of
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, RecordError
+from destination_marketo_programs.mapping.values import is_whole, shown, text_of
+from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
     from destination_marketo_programs.model import LeadFields
+    from destination_marketo_programs.outcomes import Detail
+
+LONGEST_VALUE: Final = 250_000
+"""Characters of one value: at four bytes each they fill the body of a call, which Marketo bounds at 1 MB."""
+
+_OPT_OUTS: Final = frozenset({"unsubscribed", "donotcall", "marketingsuspended", "blacklisted", "emailinvalid"})
 
 
 class WritableField(NamedTuple):
@@ -40,6 +47,37 @@ class FieldCatalog(msgspec.Struct, frozen=True):
     member: Mapping[str, WritableField] | None = None
 
 
+Guard = Literal["always", "on_create", "if_blank", "only_true"]
+"""When a field is written: see `field_mappings[].write`."""
+
+
+def guard_of(write: str, marketo_field: str) -> Guard:
+    """The guard that a `write` setting means for a field: `auto` is `only_true` for opt-outs, else `always`.
+
+    A source that says "not unsubscribed" of everyone must not undo what a person has asked for.
+    """
+    match write:
+        case "on_create" | "if_blank" | "only_true" | "always":
+            return write
+        case _:
+            return "only_true" if marketo_field.casefold() in _OPT_OUTS else "always"
+
+
+class FieldSource(NamedTuple):
+    """A column, and the Marketo field that it fills.
+
+    Attributes:
+        marketo_object: `lead` or `program_member`.
+        marketo_field: REST API name.
+        guard: `on_create` and `if_blank` are for the lead only.
+    """
+
+    column: Column
+    marketo_object: str
+    marketo_field: str
+    guard: Guard = "always"
+
+
 Convert = Callable[[Any], Any]
 
 
@@ -49,28 +87,39 @@ class FieldRule(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         field: Marketo's REST API name.
         convert: brings a value into the form of the field's type.
+        longest: most characters that a text may have.
+        only_true: whether false values are left out.
     """
 
     column: Column
     field: str
     convert: Convert
+    longest: int
+    only_true: bool = False
 
     def put(self, value: Any, fields: LeadFields, *, clear_blanks: bool) -> None:
         """Convert a value and put it where it goes, as `FieldRules.collect` says."""
         if value is ABSENT:
             return
-        scalar = sendable(value, self.column.origin)
-        if scalar is not None:
-            fields[self.field] = self.convert(scalar)
-        elif clear_blanks:
-            fields[self.field] = None
+        scalar = sendable(value, self.column, self.field)
+        if scalar is None:
+            if clear_blanks:
+                fields[self.field] = None
+            return
+        converted = plain_number(self.convert(scalar))
+        if self.only_true and _is_false(converted):
+            return
+        if isinstance(converted, str) and len(converted) > self.longest:
+            what = f"a text longer than the {self.longest:,} characters that {self.field} takes."
+            raise _unusable(Category.FIELD_INVALID, self.column, what, self.field, value)
+        fields[self.field] = converted
 
 
 class FieldRules:
-    """All columns that go to the fields of one Marketo object.
+    """All columns that go to the fields of one Marketo object under one guard.
 
     Args:
-        columns: Marketo's REST API name -> the column that fills it.
+        sources: at most one for each field.
         writable: the object's fields as Marketo lists them, None where that is not known.
         clear_blanks: whether null and blank values become None, which clears the field in Marketo. A column
             that the record does not have is left out in any case; a JMESPath that finds nothing is null.
@@ -78,20 +127,25 @@ class FieldRules:
 
     def __init__(
         self,
-        columns: Mapping[str, Column],
+        sources: Iterable[FieldSource],
         writable: Mapping[str, WritableField] | None,
         *,
         clear_blanks: bool,
     ) -> None:
         self._clear_blanks = clear_blanks
-        plain: list[tuple[str, str, FieldRule]] = []
+        plain: list[tuple[str, str, int, FieldRule]] = []
         others: list[FieldRule] = []
-        for field, column in columns.items():
+        for column, _, field, guard in sources:
             known = writable.get(field) if writable is not None else None
-            convert = converter(known.data_type) if known is not None else _as_is
-            rule = FieldRule(column, field, convert)
-            if column.reader is None and convert in {_as_is, _to_text}:
-                plain.append((column.name, field, rule))
+            only_true = guard == "only_true"
+            default = _to_boolean if only_true else _as_is
+            convert = converter(known.data_type) if known is not None else default
+            longest = LONGEST_VALUE
+            if known is not None and known.length is not None and convert is _to_text:
+                longest = min(longest, known.length)
+            rule = FieldRule(column, field, convert, longest, only_true)
+            if column.reader is None and not only_true and convert in {_as_is, _to_text}:
+                plain.append((column.name, field, longest, rule))
             else:
                 others.append(rule)
         # Plain tuples: unpacking one of a named type takes three times as long, for each field of each record.
@@ -102,15 +156,15 @@ class FieldRules:
         """Read all fields of a record.
 
         Raises:
-            RecordError: FIELD_INVALID for a value of a shape no field can take, INVALID_RECORD for one that
+            RecordError: FIELD_INVALID for a value that its field cannot take, INVALID_RECORD for one that
                 cannot be sent at all.
         """
         fields: LeadFields = {}
         get = record.get
-        for column, field, rule in self._plain:
+        for column, field, longest, rule in self._plain:
             value = get(column, ABSENT)
             # ASCII text whose first character sorts behind the space is neither blank nor a broken surrogate.
-            if type(value) is str and value >= "!" and value.isascii():
+            if type(value) is str and value >= "!" and value.isascii() and len(value) <= longest:
                 fields[field] = value
             else:
                 rule.put(value, fields, clear_blanks=self._clear_blanks)
@@ -119,7 +173,12 @@ class FieldRules:
         return fields
 
 
-def sendable(value: Any, origin: str) -> str | int | float | bool | None:
+def field_detail(field: str, value: object) -> Detail:
+    """What an outcome says of a value that its field does not take."""
+    return {"field": field, "value": shown(value)}
+
+
+def sendable(value: Any, column: Column, field: str) -> str | int | float | bool | Decimal | None:
     """The JSON scalar that can go into a Marketo field; None for null and blank values.
 
     A list of scalars becomes one text joined by `;`, which is how Marketo takes several values in one field.
@@ -133,39 +192,50 @@ def sendable(value: Any, origin: str) -> str | int | float | bool | None:
         if not value or value.isspace():
             return None
         if not value.isascii():
-            _require_unicode(value, origin)
+            _require_unicode(value, column, field)
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise RecordError(Category.INVALID_RECORD, f"{origin} holds NaN or an infinity.")
+            raise _unusable(Category.INVALID_RECORD, column, "NaN or an infinity.", field, value)
         return value
+    if isinstance(value, Decimal):
+        return value
+    if _holds_unreadable(value):
+        raise column.unreadable()
     if isinstance(value, list):
-        return _joined(value, origin)
-    raise RecordError(Category.FIELD_INVALID, f"{origin} holds an object, which no Marketo field can take.")
+        return _joined(value, column, field)
+    raise _unusable(Category.FIELD_INVALID, column, "an object, which no Marketo field can take.", field, value)
 
 
-def _joined(values: list[Any], origin: str) -> str | None:
+def _unusable(category: Category, column: Column, what: str, field: str, value: object) -> RecordError:
+    return RecordError(category, f"{column.origin} holds {what}", field_detail(field, value))
+
+
+def _holds_unreadable(value: object) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is UNREADABLE or (isinstance(value, list) and any(map(_holds_unreadable, value)))
+
+
+def _joined(values: list[Any], column: Column, field: str) -> str | None:
     texts: list[str] = []
     for value in values:
         if isinstance(value, list):
-            raise RecordError(
-                Category.FIELD_INVALID,
-                f"{origin} holds a list within a list, which no Marketo field can take.",
-            )
-        scalar = sendable(value, origin)
+            what = "a list within a list, which no Marketo field can take."
+            raise _unusable(Category.FIELD_INVALID, column, what, field, values)
+        scalar = sendable(value, column, field)
         text = text_of(scalar)
         if text is not None:
             texts.append(text)
     return ";".join(texts) or None
 
 
-def _require_unicode(text: str, origin: str) -> None:
+def _require_unicode(text: str, column: Column, field: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise RecordError(
-            Category.INVALID_RECORD, f"{origin} holds half of a surrogate pair, which is no text."
-        ) from None
+        what = "half of a surrogate pair, which is not text."
+        raise _unusable(Category.INVALID_RECORD, column, what, field, text) from None
 
 
 def converter(data_type: str) -> Convert:
@@ -179,10 +249,14 @@ def converter(data_type: str) -> Convert:
 _WHOLE: Final = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?", re.ASCII)
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?", re.ASCII)
 _MOST_EXACT_DIGITS: Final = 15
+_MOST_WHOLE_DIGITS: Final = 18
 _MIDNIGHT: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?", re.ASCII
 )
-_TRUTHS: Final = {"true": True, "false": False, "1": True, "0": False}
+_TRUTHS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), False),
+}
 
 
 def _as_is(value: Any) -> Any:
@@ -198,10 +272,14 @@ def _to_whole(value: Any) -> Any:
         return int(match[1])
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, Decimal) and value.adjusted() < _MOST_WHOLE_DIGITS and is_whole(value):
+        return int(value)
     return value
 
 
 def _to_decimal(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return _float(value)
     if isinstance(value, str):
         text = value.strip()
         if _DECIMAL.fullmatch(text) and sum(map(str.isdigit, text)) <= _MOST_EXACT_DIGITS:
@@ -209,9 +287,26 @@ def _to_decimal(value: Any) -> Any:
     return value
 
 
+def _float(number: Decimal) -> Any:
+    nearest = float(number)
+    return nearest if math.isfinite(nearest) else number
+
+
+def plain_number(value: Any) -> Any:
+    """A converted value as JSON takes it: a number whose digits a double would not keep becomes text."""
+    if isinstance(value, Decimal):
+        nearest = float(value)
+        return nearest if math.isfinite(nearest) and Decimal(repr(nearest)) == value else text_of(value)
+    return value
+
+
 def _to_boolean(value: Any) -> Any:
     text = text_of(value)
     return value if text is None else _TRUTHS.get(text.strip().lower(), value)
+
+
+def _is_false(value: Any) -> bool:
+    return _to_boolean(value) is False
 
 
 def _to_date(value: Any) -> Any:

@@ -1,64 +1,104 @@
-"""The door of this room: one record in, its targets and verdicts out."""
+"""The way into this package: one record in, its targets and verdicts out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from destination_marketo_programs.mapping.columns import Column, Record, compile_column
-from destination_marketo_programs.mapping.errors import RecordError
-from destination_marketo_programs.mapping.fields import FieldCatalog
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, RecordError, compile_column
+from destination_marketo_programs.mapping.fields import FieldCatalog, field_detail
 from destination_marketo_programs.mapping.mobly import lead_view
 from destination_marketo_programs.mapping.person import PersonMapper
 from destination_marketo_programs.mapping.qualifiers import QualifierRules, ReadValues
 from destination_marketo_programs.mapping.routing import Route, Router
-from destination_marketo_programs.mapping.texts import encodable, key_text, loggable, scan_count, text_of
-from destination_marketo_programs.model import Mapped, Person, Target, Verdict
+from destination_marketo_programs.mapping.sources import sources_of
+from destination_marketo_programs.mapping.values import key_text, scan_count, shown, text_of
+from destination_marketo_programs.model import UNREADABLE, Mapped, Person, Target, Verdict
 from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.text import encodable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping
+
     from destination_marketo_programs.config import ProgramLink, Settings
 
-_MOBLY_COLUMNS = ("event_id", "event_name", "numberOfScans")
-_MOBLY_QUALIFIER = "tags"
+DELETED_AT: Final = "_ab_cdc_deleted_at"
+"""Column that Airbyte's CDC sources fill when the row has been deleted; its other columns may all be null then."""
+
+_MOBLY_COLUMNS: Final = ("event_id", "event_name", "numberOfScans")
+_MOBLY_QUALIFIER: Final = "tags"
+_MOST_DETAILED: Final = 20
 
 
-class Mapper:
-    """Decides for each record which programs its person is meant for, with which status.
-
-    It does no I/O and keeps nothing of a record but the event texts in a bounded cache. Made once per sync;
-    not for use by several threads at a time.
-
-    Args:
-        settings: the parsed configuration.
-        fields: what Marketo says of its fields; without it values are sent as they are.
-    """
-
-    def __init__(self, settings: Settings, fields: FieldCatalog | None = None) -> None:
-        mapping = settings.record_mapping
-        is_mobly = mapping.mapping_type == "mobly"
-        if mapping.mapping_type == "custom":
-            names = (mapping.event, mapping.event_name, mapping.scan_count)
-        else:
-            names = _MOBLY_COLUMNS
-        self._event, self._event_name, self._scans = (
-            compile_column(name, f"record_mapping.{key}") if name else None
-            for key, name in zip(("event", "event_name", "scan_count"), names, strict=True)
-        )
-        self._is_mobly = is_mobly
-        self._router = Router(settings.program_links)
-        self._qualifiers = QualifierRules(
-            settings.qualifier_mappings, blank_means=_MOBLY_QUALIFIER if is_mobly else None
-        )
-        # Links that need nothing but the event are the common case: their targets are made once per event.
-        self._only_routes = not settings.qualifier_mappings and all(
-            link.lead_scan_threshold <= 0 for link in settings.program_links
-        )
-        self._people = PersonMapper(settings, fields or FieldCatalog())
+class RecordMapper(Protocol):
+    """What delivery asks of a mapper, whichever kind of stream it is for."""
 
     @property
-    def dropped_defaults(self) -> tuple[str, ...]:
-        """Fields that the mobly mapping would fill, left out as Marketo does not list them as writable."""
-        return self._people.dropped_defaults
+    def absent_columns(self) -> tuple[Column, ...]:
+        """Columns that decide where records go and that no record had."""
+
+    @property
+    def unreadable_ids(self) -> int:
+        """Records whose Marketo lead id is not a number."""
+
+    def map(self, stream: str, data: object) -> Mapped:
+        """Say what is to become of one record."""
+
+
+class Rules(NamedTuple):
+    """All that a mapper goes by.
+
+    Attributes:
+        router: finds the links of a record.
+        qualifiers: find the status.
+        people: build the person.
+        links: every link that `router` may give.
+        event, event_name, scans: columns; None if the records have none.
+        status: column with a program status that comes before links and qualifier mappings; None if there is none.
+        statuses: program -> the statuses that `status` may name.
+        view: makes the record flat; None if it is.
+    """
+
+    router: Router
+    qualifiers: QualifierRules
+    people: PersonMapper
+    links: tuple[ProgramLink, ...]
+    event: Column | None = None
+    event_name: Column | None = None
+    scans: Column | None = None
+    status: Column | None = None
+    statuses: Mapping[int, Container[str]] = {}
+    view: Callable[[Record], Record] | None = None
+
+
+class RuleMapper:
+    """Decides for each record which programs its person is meant for, with which status.
+
+    It does no I/O and keeps nothing of a record but texts in bounded caches. Not for use by several threads at a time.
+
+    Args:
+        rules: made once per sync and kind of stream.
+        watched: columns to look out for, for `absent_columns`.
+    """
+
+    def __init__(self, rules: Rules, watched: tuple[Column, ...] = ()) -> None:
+        self._rules = rules
+        self._people = rules.people
+        # Links that need nothing but the event are the common case: their targets are made once per event.
+        self._only_routes = rules.status is None and not any(
+            link.lead_scan_threshold > 0 or rules.qualifiers.concern(link.program_id) for link in rules.links
+        )
+        self._unseen = watched
+        self._records = 0
+
+    @property
+    def absent_columns(self) -> tuple[Column, ...]:
+        """Columns that decide where records go and that no record had; none before the first record."""
+        return self._unseen if self._records else ()
+
+    @property
+    def unreadable_ids(self) -> int:
+        """Records so far whose Marketo lead id is not a number; they are delivered by their lookup value."""
+        return self._people.unreadable_ids
 
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record.
@@ -68,22 +108,27 @@ class Mapper:
             data: the record's `data` as it came; anything but an object is a rejection.
         """
         if not isinstance(data, dict):
-            return Mapped(
-                None,
-                [],
-                [Verdict(True, Category.INVALID_RECORD, message="The record's data is no object.")],
-                None,
-            )
-        record = lead_view(data) if self._is_mobly else data
+            message = "The record's data is not an object."
+            return Mapped(None, [], [Verdict(True, Category.INVALID_RECORD, message=message)], None)
+        rules = self._rules
+        record = data if rules.view is None else rules.view(data)
+        if self._unseen:
+            self._watch(record)
         record_id = key_text(record.get("id"))
+        deleted = data.get(DELETED_AT) not in (None, "")
         try:
-            route = self._router.route(
+            route = rules.router.route(
                 stream,
-                None if self._event is None else _event_text(self._event, record),
-                None if self._event_name is None else _event_text(self._event_name, record),
+                None if rules.event is None else _event_text(rules.event, record),
+                None if rules.event_name is None else _event_text(rules.event_name, record),
             )
         except RecordError as error:
-            return Mapped(None, [], [Verdict(True, error.category, message=error.message)], record_id)
+            verdict = (
+                _deleted() if deleted else Verdict(True, error.category, message=error.message, detail=error.detail)
+            )
+            return Mapped(None, [], [verdict], record_id)
+        if deleted:
+            return Mapped(None, [], [_deleted(target) for target in route.targets] or [_deleted()], record_id)
         if not route.links:
             return _unlinked(route, record_id)
         verdicts: list[Verdict] = []
@@ -101,36 +146,161 @@ class Mapper:
                 targets = []
         return Mapped(person, targets, verdicts, record_id, None, unmapped)
 
+    def _watch(self, record: Record) -> None:
+        self._records += 1
+        self._unseen = tuple(column for column in self._unseen if not _has(column, record))
+
     def _decide(self, route: Route, record: Record) -> tuple[list[Target], list[Verdict], tuple[str, ...]]:
-        """Apply threshold and qualifiers to each link of the route, in this order."""
+        """Apply threshold, the record's own status and qualifiers to each link of the route, in this order."""
         targets: list[Target] = []
         verdicts: list[Verdict] = []
         unmapped: dict[str, None] = {}
         values: ReadValues = {}
         for link, default in zip(route.links, route.targets, strict=True):
             try:
-                if link.lead_scan_threshold > 0 and self._scan_count(record) < link.lead_scan_threshold:
-                    verdicts.append(_below_threshold(link, route.event))
-                    continue
-                if not self._qualifiers.concern(link.program_id):
-                    targets.append(default)
-                    continue
-                status = self._qualifiers.status(link.program_id, record, values)
+                decided = (
+                    self._below_threshold(link, default, record)
+                    or self._own_status(default, record)
+                    or self._by_qualifier(link, default, record, values, unmapped)
+                )
             except RecordError as error:
-                verdicts.append(_refused(default, error))
-                continue
-            if status is not None:
-                targets.append(Target(link.program_id, status, route.event))
-                continue
-            unmapped.update(dict.fromkeys(self._qualifiers.unmapped(link.program_id, record)))
-            if link.unmapped_qualifier == "use_program_status":
-                targets.append(default)
+                decided = _refused(default, error)
+            if isinstance(decided, Target):
+                targets.append(decided)
             else:
-                verdicts.append(_unmapped(link, route.event))
+                verdicts.append(decided)
         return targets, verdicts, tuple(unmapped)
 
-    def _scan_count(self, record: Record) -> int:
-        return 0 if self._scans is None else scan_count(self._scans.read(record))
+    def _below_threshold(self, link: ProgramLink, default: Target, record: Record) -> Verdict | None:
+        threshold = link.lead_scan_threshold
+        if threshold <= 0:
+            return None
+        scans = 0 if self._rules.scans is None else scan_count(self._rules.scans.read(record))
+        if scans >= threshold:
+            return None
+        message = f"Fewer scans than the link's lead_scan_threshold of {threshold}."
+        return _skipped(default, Category.BELOW_SCAN_THRESHOLD, message, {"scans": scans, "threshold": threshold})
+
+    def _own_status(self, default: Target, record: Record) -> Target | Verdict | None:
+        column = self._rules.status
+        if column is None:
+            return None
+        text = text_of(column.read(record))
+        status = "" if text is None else text.strip()
+        if not status:
+            return None
+        if status in self._rules.statuses.get(default.program_id, ()):
+            return Target(default.program_id, status, default.event)
+        return Verdict(
+            True,
+            Category.STATUS_NOT_FOUND,
+            default.program_id,
+            default.program_status,
+            default.event,
+            f"The record's {column.name} is not a status of the program.",
+            field_detail(column.name, status),
+        )
+
+    def _by_qualifier(
+        self, link: ProgramLink, default: Target, record: Record, values: ReadValues, unmapped: dict[str, None]
+    ) -> Target | Verdict:
+        qualifiers = self._rules.qualifiers
+        if not qualifiers.concern(link.program_id):
+            return default
+        status = qualifiers.status(link.program_id, record, values)
+        if status is not None:
+            return Target(link.program_id, status, default.event)
+        found = qualifiers.unmapped(link.program_id, record)
+        unmapped.update(dict.fromkeys(found.values))
+        if link.unmapped_qualifier == "use_program_status":
+            return default
+        return Verdict(
+            link.unmapped_qualifier == "reject",
+            Category.UNMAPPED_QUALIFIER,
+            link.program_id,
+            link.program_status,
+            default.event,
+            "No entry of qualifier_mappings applies to the record's qualifier values.",
+            {"qualifier": found.qualifier, "values": [shown(value) for value in found.values[:_MOST_DETAILED]]},
+        )
+
+
+class Mapper(RuleMapper):
+    """The mapper of ordinary streams: columns are found as `record_mapping` and `field_mappings` say.
+
+    Args:
+        settings: the parsed configuration.
+        fields: what Marketo says of its fields; without it values are sent as they are.
+
+    Attributes:
+        dropped_defaults: fields that the mobly mapping would fill, left out as Marketo does not list them as writable.
+    """
+
+    def __init__(self, settings: Settings, fields: FieldCatalog | None = None) -> None:
+        mapping = settings.record_mapping
+        is_mobly = mapping.mapping_type == "mobly"
+        if mapping.mapping_type == "custom":
+            names = (mapping.event, mapping.event_name, mapping.scan_count)
+        else:
+            names = _MOBLY_COLUMNS
+        event, event_name, scans = (
+            compile_column(name, f"record_mapping.{key}") if name else None
+            for key, name in zip(("event", "event_name", "scan_count"), names, strict=True)
+        )
+        catalog = fields or FieldCatalog()
+        sources = sources_of(settings, catalog)
+        self.dropped_defaults = sources.dropped_defaults
+        rules = Rules(
+            Router(settings.program_links),
+            QualifierRules(settings.qualifier_mappings, blank_means=_MOBLY_QUALIFIER if is_mobly else None),
+            PersonMapper(sources.fields, settings.lead_sync, catalog, sources.read_id),
+            settings.program_links,
+            event,
+            event_name,
+            scans,
+            view=lead_view if is_mobly else None,
+        )
+        super().__init__(rules, watched_columns(rules, settings))
+
+
+def watched_columns(rules: Rules, settings: Settings) -> tuple[Column, ...]:
+    """The columns without which the settings cannot mean what they say.
+
+    Not watched is what no link asks for, and an event column that a link can do without: a blank event takes every
+    record, and of `event` and `event_name` one may be left at its default.
+    """
+    links = rules.links
+    found: list[Column | None] = []
+    if any(link.event for link in links):
+        mapping = settings.record_mapping
+        if mapping.mapping_type == "custom":
+            by_default = "event" not in mapping.model_fields_set and rules.event_name is not None
+            found += [None if by_default else rules.event, rules.event_name]
+        else:
+            found.append(Column("event_id", "", _either(rules.event, rules.event_name), "record_mapping"))
+    if any(link.lead_scan_threshold > 0 for link in links):
+        found.append(rules.scans)
+    found += rules.qualifiers.columns_for(dict.fromkeys(link.program_id for link in links))
+    found.append(rules.people.lookup_column)
+    return tuple({column.name: column for column in found if column is not None}.values())
+
+
+def _either(*columns: Column | None) -> Callable[[Record], Any]:
+    def read(record: Record) -> Any:
+        return next((True for column in columns if column is not None and _has(column, record)), ABSENT)
+
+    return read
+
+
+def _has(column: Column, record: Record) -> bool:
+    """Whether the record has the column at all, be its value null; of a JMESPath, whether it finds anything."""
+    if column.name in record:
+        return True
+    try:
+        value = column.read(record)
+    except RecordError:
+        return True
+    return value is not ABSENT and value is not None
 
 
 def _event_text(column: Column, record: Record) -> str | None:
@@ -141,6 +311,8 @@ def _event_text(column: Column, record: Record) -> str | None:
     if type(value) is str:
         text = value.strip()
         return (text if text.isascii() else encodable(text)) or None
+    if value is UNREADABLE:
+        raise column.unreadable()
     return text_of(value)
 
 
@@ -151,30 +323,28 @@ def _unlinked(route: Route, record_id: str | None) -> Mapped:
         event=route.event,
         message="No entry of program_links matches the record's event and stream.",
     )
-    return Mapped(None, [], [verdict], record_id, None if route.event is None else loggable(route.event))
+    return Mapped(None, [], [verdict], record_id, route.event)
 
 
-def _below_threshold(link: ProgramLink, event: str | None) -> Verdict:
-    return Verdict(
-        False,
-        Category.BELOW_SCAN_THRESHOLD,
-        link.program_id,
-        link.program_status,
-        event,
-        f"Fewer scans than the link's lead_scan_threshold of {link.lead_scan_threshold}.",
-    )
+def _deleted(target: Target | None = None) -> Verdict:
+    message = "The source has deleted the record."
+    detail = {"field": DELETED_AT}
+    if target is None:
+        return Verdict(False, Category.DELETED_IN_SOURCE, message=message, detail=detail)
+    return _skipped(target, Category.DELETED_IN_SOURCE, message, detail)
 
 
-def _unmapped(link: ProgramLink, event: str | None) -> Verdict:
-    return Verdict(
-        link.unmapped_qualifier == "reject",
-        Category.UNMAPPED_QUALIFIER,
-        link.program_id,
-        link.program_status,
-        event,
-        "No entry of qualifier_mappings applies to the record's qualifier values.",
-    )
+def _skipped(target: Target, category: Category, message: str, detail: dict[str, Any]) -> Verdict:
+    return Verdict(False, category, target.program_id, target.program_status, target.event, message, detail)
 
 
 def _refused(target: Target, error: RecordError) -> Verdict:
-    return Verdict(True, error.category, target.program_id, target.program_status, target.event, error.message)
+    return Verdict(
+        error.rejected,
+        error.category,
+        target.program_id,
+        target.program_status,
+        target.event,
+        error.message,
+        error.detail,
+    )

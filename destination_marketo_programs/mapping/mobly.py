@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from destination_marketo_programs.mapping.columns import ABSENT, Reader, Record
-from destination_marketo_programs.mapping.texts import container, lead_id
+from destination_marketo_programs.mapping.values import container, lead_id
+from destination_marketo_programs.model import UNREADABLE
 
 _STRUCTURED: Final = ("company", "tags", "remoteIds", "phoneNumbers", "activations")
 _OUTER_WINS: Final = ("event_id", "event_name")
@@ -47,16 +48,19 @@ def lead_view(record: Record) -> Record:
     return view
 
 
-def marketo_lead_id(view: Record) -> int | None:
-    """Marketo's id of the lead in `remoteIds`, the first that is one."""
+def marketo_lead_id(view: Record) -> object:
+    """Marketo's id of the lead in `remoteIds`: the first that can be read, else the first that is there, else None."""
     entries = view.get("remoteIds")
+    unreadable: object = None
     if isinstance(entries, list):
         for entry in entries:
             if isinstance(entry, dict) and entry.get("integrationType") == "MARKETO":
-                number = lead_id(entry.get("id"))
+                given = entry.get("id")
+                number = lead_id(given)
                 if number is not None:
                     return number
-    return None
+                unreadable = unreadable or given
+    return unreadable
 
 
 def _company(member: str) -> Reader:
@@ -66,7 +70,7 @@ def _company(member: str) -> Reader:
             return company.get(member, ABSENT)
         if isinstance(company, str) and member == "name":
             return company
-        return None if company is None else ABSENT
+        return company if company is None or company is UNREADABLE else ABSENT
 
     return read
 
@@ -77,7 +81,7 @@ def _phone(*, mobile: bool) -> Reader:
     def read(view: Record) -> Any:
         numbers = view.get("phoneNumbers", ABSENT)
         if not isinstance(numbers, dict):
-            return None if numbers is None else ABSENT
+            return numbers if numbers is None or numbers is UNREADABLE else ABSENT
         return _pick(numbers.get("leadProvided"), mobile) or _pick(numbers.get("moblyProvided"), mobile)
 
     return read
@@ -104,9 +108,13 @@ DEFAULT_FIELDS: Final[dict[str, tuple[str, Reader | None]]] = {
     "phone": ("phoneNumbers", _phone(mobile=False)),
     "mobilePhone": ("phoneNumbers", _phone(mobile=True)),
     "address": ("address", None),
-    "city": ("company.city", _company("city")),
-    "state": ("company.state", _company("state")),
-    "postalCode": ("company.zip", _company("zip")),
-    "country": ("company.country", _company("country")),
+    "billingStreet": ("company.streetAddress", _company("streetAddress")),
+    "billingCity": ("company.city", _company("city")),
+    "billingState": ("company.state", _company("state")),
+    "billingPostalCode": ("company.zip", _company("zip")),
+    "billingCountry": ("company.country", _company("country")),
 }
-"""Marketo REST name -> the Mobly column it comes from, with a reader where a plain lookup does not do."""
+"""Marketo REST name -> the Mobly column it comes from, with a reader where a plain lookup does not do.
+
+The company's address goes to the company's billing fields. Marketo's `city`, `state`, `postalCode` and `country` are
+the person's own, and the country decides routing and consent."""

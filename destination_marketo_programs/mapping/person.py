@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, compile_column
-from destination_marketo_programs.mapping.errors import RecordError
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, RecordError
+from destination_marketo_programs.mapping.domains import ExcludedDomains
 from destination_marketo_programs.mapping.fields import (
+    LONGEST_VALUE,
     FieldCatalog,
     FieldRules,
+    FieldSource,
+    Guard,
     converter,
+    field_detail,
     sendable,
 )
-from destination_marketo_programs.mapping.keys import fold_for
-from destination_marketo_programs.mapping.mobly import DEFAULT_FIELDS, marketo_lead_id
-from destination_marketo_programs.mapping.texts import lead_id, text_of
-from destination_marketo_programs.model import Person
+from destination_marketo_programs.mapping.identity import fold_for
+from destination_marketo_programs.mapping.sources import EMAIL, LEAD_ID
+from destination_marketo_programs.mapping.values import is_rounded, lead_id, shown, text_of
+from destination_marketo_programs.model import UNREADABLE, LeadFields, Person
 from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.config import Settings
+    from collections.abc import Iterable
 
-EMAIL: Final = "email"
-LEAD_ID: Final = "id"
+    from destination_marketo_programs.config.settings import LeadSync
 
 # Marketo takes ASCII only and hardly checks anything else, so that a malformed address would become a lead
 # that no mail reaches. The characters are those RFC 5322 allows without quotes: a comma would also split the
@@ -35,106 +38,114 @@ _LONGEST_ADDRESS: Final = 255
 
 
 class PersonMapper:
-    """Builds the person of a record from the compiled record and field mappings.
+    """Builds the person of a record.
+
+    Args:
+        sources: what fills which field; of several for one field the last counts. One for the lead's `id` gives the
+            Marketo lead id, one for `email` the address.
+        sync: how people are found, what blank values mean, and which domains are excluded.
+        fields: what Marketo says of its fields.
+        read_id: gives the Marketo lead id as the record has it; comes before a source for `id`.
 
     Attributes:
-        dropped_defaults: fields that the mobly mapping fills by itself, left out because Marketo does not
-            list them as writable. Fields that the user mapped are never left out.
+        unreadable_ids: records so far whose Marketo lead id is not a number. They are delivered by their lookup
+            value.
     """
 
-    def __init__(self, settings: Settings, fields: FieldCatalog) -> None:
-        sync = settings.lead_sync
-        lead_columns: dict[str, Column] = {}
-        member_columns: dict[str, Column] = {}
-        for position, mapping in enumerate(settings.field_mappings):
-            column = compile_column(mapping.record_field, f"field_mappings[{position}].record_field")
-            if mapping.marketo_object == "lead":
-                lead_columns[mapping.marketo_field] = column
-            else:
-                member_columns[mapping.marketo_field] = column
-        defaults = self._default_columns(settings)
-        self.dropped_defaults: tuple[str, ...] = tuple(
-            name
-            for name in defaults
-            if name not in lead_columns
-            and name not in {sync.lookup_field, LEAD_ID}
-            and fields.lead is not None
-            and name not in fields.lead
-        )
-        for name, column in defaults.items():
-            if name not in self.dropped_defaults:
-                lead_columns.setdefault(name, column)
-
+    def __init__(
+        self, sources: Iterable[FieldSource], sync: LeadSync, fields: FieldCatalog, read_id: Reader | None = None
+    ) -> None:
+        lead: dict[str, FieldSource] = {}
+        member: dict[str, FieldSource] = {}
+        for source in sources:
+            (lead if source.marketo_object == "lead" else member)[source.marketo_field] = source
+        self.unreadable_ids = 0
         self._lookup_field = sync.lookup_field
-        self._clear_blanks = sync.blank_values == "clear"
-        self._read_id = self._id_reader(settings, lead_columns.pop(LEAD_ID, None))
-        self._email = lead_columns.pop(EMAIL, None)
-        self._lookup = self._email if sync.lookup_field == EMAIL else lead_columns.pop(sync.lookup_field, None)
         self._looks_up_email = sync.lookup_field == EMAIL
+        self._clear_blanks = sync.blank_values == "clear"
+        self._excluded = ExcludedDomains(sync.excluded_email_domains)
+        self._read_id = _id_reader(read_id, lead.pop(LEAD_ID, None))
+        email = lead.pop(EMAIL, None)
+        self._email = None if email is None else email.column
+        self._email_guard: Guard = "always" if email is None else email.guard
+        lookup = email if self._looks_up_email else lead.pop(sync.lookup_field, None)
+        self._lookup = None if lookup is None else lookup.column
         self._fold = fold_for(sync.lookup_field, fields)
         known = fields.lead.get(sync.lookup_field) if fields.lead is not None else None
         # Text in a field of numbers is a type mismatch to Marketo (1001), in the lookup field as in any other.
         self._to_lookup_type = converter(known.data_type if known is not None else "string")
-        self._lead_rules = FieldRules(lead_columns, fields.lead, clear_blanks=self._clear_blanks)
-        self._member_rules = (
-            FieldRules(member_columns, fields.member, clear_blanks=self._clear_blanks) if member_columns else None
-        )
+        self._longest_lookup = LONGEST_VALUE if known is None or known.length is None else known.length
 
-    @staticmethod
-    def _default_columns(settings: Settings) -> dict[str, Column]:
-        mapping = settings.record_mapping
-        if mapping.mapping_type == "custom":
-            if not mapping.email:
-                return {}
-            return {EMAIL: compile_column(mapping.email, "record_mapping.email")}
-        named = {EMAIL: (EMAIL, None), **DEFAULT_FIELDS}
-        return {name: Column(column, f'Mobly\'s "{column}"', reader) for name, (column, reader) in named.items()}
+        def rules(found: Iterable[FieldSource], writable: Any, *, clear: bool) -> FieldRules | None:
+            chosen = tuple(found)
+            return FieldRules(chosen, writable, clear_blanks=clear) if chosen else None
 
-    @staticmethod
-    def _id_reader(settings: Settings, mapped: Column | None) -> Reader | None:
-        mapping = settings.record_mapping
-        if mapping.mapping_type == "mobly":
-            given: Reader | None = marketo_lead_id
-        elif mapping.marketo_lead_id:
-            given = compile_column(mapping.marketo_lead_id, "record_mapping.marketo_lead_id").read
-        else:
-            given = None
-        if mapped is None:
-            return given
-        if given is None:
-            return mapped.read
-        return lambda record: lead_id(given(record)) or mapped.read(record)
+        def guarded(guard: Guard) -> FieldRules | None:
+            return rules((s for s in lead.values() if s.guard == guard), fields.lead, clear=False)
+
+        always = (source for source in lead.values() if source.guard in {"always", "only_true"})
+        self._lead_rules = FieldRules(always, fields.lead, clear_blanks=self._clear_blanks)
+        self._member_rules = rules(member.values(), fields.member, clear=self._clear_blanks)
+        self._on_create, self._if_blank = guarded("on_create"), guarded("if_blank")
+
+    @property
+    def lookup_column(self) -> Column | None:
+        """The column of the lookup field; None if nothing fills it."""
+        return self._lookup
 
     def person(self, record: Record) -> Person:
         """Build the person.
 
         Raises:
-            RecordError: MISSING_KEY, INVALID_EMAIL, FIELD_INVALID or INVALID_RECORD.
+            RecordError: EXCLUDED, MISSING_KEY, INVALID_EMAIL, FIELD_INVALID or INVALID_RECORD.
         """
-        marketo_id = None if self._read_id is None else lead_id(self._read_id(record))
+        given = None if self._read_id is None else self._read_id(record)
+        marketo_id = None if given is None else lead_id(given)
+        unreadable = marketo_id is None and not _is_blank(given)
+        if unreadable:
+            self.unreadable_ids += 1
+        email = None if self._email is None else self._read_email(self._email, record, marketo_id)
         if self._looks_up_email:
-            email = None if self._email is None else self._read_email(self._email, record, marketo_id)
             lookup_value: str | int | None = None if email is ABSENT else email
         else:
-            text = None if self._lookup is None else _lookup_text(self._lookup, record)
-            lookup_value = None if text is None else self._to_lookup_type(text)
-            email = ABSENT if self._email is None else self._read_email(self._email, record, marketo_id)
+            lookup_value = None if self._lookup is None else self._read_lookup(self._lookup, record)
         if lookup_value is None and marketo_id is None:
-            raise RecordError(Category.MISSING_KEY, self._missing_key())
-        fields = self._lead_rules.collect(record)
-        if not self._looks_up_email and email is not ABSENT and (email is not None or self._clear_blanks):
-            fields[EMAIL] = email
-        return Person(
+            raise self._missing_key(given if unreadable else None)
+        person = Person(
             marketo_id,
             lookup_value,
             None if lookup_value is None else self._fold(lookup_value),
-            fields,
+            self._lead_rules.collect(record),
             {} if self._member_rules is None else self._member_rules.collect(record),
         )
+        if self._on_create is not None:
+            person.on_create = self._on_create.collect(record) or None
+        if self._if_blank is not None:
+            person.if_blank = self._if_blank.collect(record) or None
+        if not self._looks_up_email and self._email is not None and email is not ABSENT:
+            self._put_email(person, email)
+        return person
+
+    def _put_email(self, person: Person, email: str | None) -> None:
+        """Beside another lookup field, the address is a field like others."""
+        match self._email_guard:
+            case "on_create":
+                person.on_create = _with_email(person.on_create, email)
+            case "if_blank":
+                person.if_blank = _with_email(person.if_blank, email)
+            case _ if email is not None or self._clear_blanks:
+                person.fields[EMAIL] = email
 
     def _read_email(self, column: Column, record: Record, marketo_id: int | None) -> Any:
-        """The trimmed address; None where the record's is blank, ABSENT where there is none to send."""
+        """The trimmed address; None if the record's is blank, ABSENT if there is none to send."""
         value = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
+        if self._excluded and (domain := self._excluded.match(value)):
+            raise RecordError(
+                Category.EXCLUDED,
+                "The email domain is one of lead_sync.excluded_email_domains.",
+                {"domain": domain},
+                rejected=False,
+            )
         if type(value) is str:
             value = value.strip()
             if not value:
@@ -143,19 +154,70 @@ class PersonMapper:
                 return value
         elif value is None or value is ABSENT:
             return value
+        elif value is UNREADABLE:
+            raise column.unreadable()
         if marketo_id is not None:
             return ABSENT
-        raise RecordError(Category.INVALID_EMAIL, f"{column.origin} holds no valid ASCII email address.")
+        raise RecordError(
+            Category.INVALID_EMAIL,
+            f"{column.origin} does not hold a valid ASCII email address.",
+            field_detail(EMAIL, value),
+        )
 
-    def _missing_key(self) -> str:
+    def _read_lookup(self, column: Column, record: Record) -> str | int | None:
+        """The value of a lookup field other than email, in the field's type; None if the record has none."""
+        value = column.read(record)
+        if value is ABSENT:
+            return None
+        if is_rounded(value):
+            raise RecordError(
+                Category.INVALID_RECORD,
+                f"{column.origin} holds a number without its last digits. Have the source send it as text.",
+                field_detail(self._lookup_field, value),
+            )
+        text = text_of(sendable(value, column, self._lookup_field))
+        if text is None:
+            return None
+        text = text.strip()
+        if len(text) > self._longest_lookup:
+            raise RecordError(
+                Category.FIELD_INVALID,
+                f"{column.origin} holds a text longer than the {self._longest_lookup:,} characters that "
+                f"{self._lookup_field} takes.",
+                field_detail(self._lookup_field, text),
+            )
+        converted: str | int = self._to_lookup_type(text)
+        return converted
+
+    def _missing_key(self, unreadable_id: object) -> RecordError:
+        if unreadable_id is not None:
+            what, detail = "a Marketo lead id that is not a number", {"field": LEAD_ID, "value": shown(unreadable_id)}
+        else:
+            what, detail = "no Marketo lead id", {"field": self._lookup_field}
         if self._lookup is None:
-            return f"The record has no Marketo lead id, and nothing is mapped to {self._lookup_field}."
-        return f"The record has no Marketo lead id, and no {self._lookup_field} in {self._lookup.origin}."
+            rest = f"nothing is mapped to {self._lookup_field}."
+        else:
+            rest = f"no {self._lookup_field} in {self._lookup.origin}."
+        return RecordError(Category.MISSING_KEY, f"The record has {what}, and {rest}", detail)
 
 
-def _lookup_text(column: Column, record: Record) -> str | None:
-    value = column.read(record)
-    if value is ABSENT:
-        return None
-    text = text_of(sendable(value, column.origin))
-    return None if text is None else text.strip()
+def _is_blank(value: object) -> bool:
+    return value is None or value is ABSENT or (isinstance(value, str) and not value.strip())
+
+
+def _with_email(fields: LeadFields | None, email: str | None) -> LeadFields | None:
+    return fields if email is None else {**(fields or {}), EMAIL: email}
+
+
+def _id_reader(given: Reader | None, mapped: FieldSource | None) -> Reader | None:
+    if mapped is None:
+        return given
+    read = mapped.column.read
+    if given is None:
+        return read
+
+    def read_either(record: Record) -> object:
+        first, second = given(record), read(record)
+        return first if lead_id(first) is not None or _is_blank(second) else second
+
+    return read_either

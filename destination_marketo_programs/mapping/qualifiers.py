@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.mapping.columns import Column, Record, compile_column
-from destination_marketo_programs.mapping.texts import container, loggable, text_of
+from destination_marketo_programs.mapping.values import container, text_of
+from destination_marketo_programs.text import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,18 @@ _Tables = tuple[tuple[Column, tuple[_Statuses, ...]], ...]
 
 ReadValues = dict[str, Sequence[str]]
 """Column -> the texts found there in one record."""
+
+
+class UnmappedValues(NamedTuple):
+    """Qualifier values that no mapping applies to.
+
+    Attributes:
+        qualifier: name of the column that holds them; several are joined by a comma.
+        values: as the record has them, each once.
+    """
+
+    qualifier: str
+    values: tuple[str, ...]
 
 
 class QualifierRules:
@@ -76,9 +90,23 @@ class QualifierRules:
                         best = found
         return None if best is None else best[1]
 
-    def unmapped(self, program_id: int, record: Record) -> list[str]:
-        """The record's values in the columns of the program's mappings, as a summary may print them."""
-        return [loggable(text) for column, _ in self._tables(program_id) for text in _shown_texts(column.read(record))]
+    def unmapped(self, program_id: int, record: Record) -> UnmappedValues:
+        """What the record has in the columns of the program's mappings, for the person who has to map it."""
+        columns: list[str] = []
+        values: dict[str, None] = {}
+        for column, _ in self._tables(program_id):
+            texts = [encodable(text) for text in _plain_texts(column.read(record))]
+            if texts:
+                columns.append(column.name)
+                values.update(dict.fromkeys(texts))
+        return UnmappedValues(
+            ", ".join(columns or [column.name for column, _ in self._tables(program_id)]), tuple(values)
+        )
+
+    def columns_for(self, program_ids: Iterable[int]) -> list[Column]:
+        """The columns that the mappings of these programs read, each once."""
+        found = {column.name: column for program_id in program_ids for column, _ in self._tables(program_id)}
+        return list(found.values())
 
     def _tables(self, program_id: int) -> _Tables:
         tables = self._tables_by_program.get(program_id)
@@ -119,13 +147,11 @@ def _add_texts(texts: list[str], value: object) -> None:
     if not text:
         return
     texts.append(text)
-    if isinstance(value, bool):
+    if isinstance(value, (bool, float | Decimal)):
         texts.append(str(value))
-    elif isinstance(value, float):
-        texts.append(repr(value))
 
 
-def _shown_texts(value: object) -> Iterable[str]:
+def _plain_texts(value: object) -> Iterable[str]:
     if isinstance(value, str) and isinstance(inner := container(value), list):
         value = inner
     for element in value if isinstance(value, list) else [value]:

@@ -48,6 +48,11 @@ class Router:
             group.append((position, link))
         self._routes: dict[tuple[str, str | None, str | None], Route] = {}
 
+    @property
+    def remembered(self) -> int:
+        """Routes that are kept."""
+        return len(self._routes)
+
     def route(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
         """Give the route of a record.
 

@@ -41,7 +41,14 @@ LEAD: dict[str, Any] = {
             {"number": "+4", "type": "MOBILE", "preferred": True},
         ],
     },
-    "company": {"name": "Engines", "city": "London", "state": None, "zip": "W1", "country": "UK"},
+    "company": {
+        "name": "Engines",
+        "streetAddress": "1 Mill Lane",
+        "city": "London",
+        "state": None,
+        "zip": "W1",
+        "country": "UK",
+    },
     "numberOfScans": 2,
     "activations": [],
     "tags": [{"tagOptionId": "t", "value": "Yes"}],
@@ -59,9 +66,10 @@ LEAD_FIELDS = {
     "phone": "+3",
     "mobilePhone": "+2",
     "address": "12 Square",
-    "city": "London",
-    "postalCode": "W1",
-    "country": "UK",
+    "billingStreet": "1 Mill Lane",
+    "billingCity": "London",
+    "billingPostalCode": "W1",
+    "billingCountry": "UK",
 }
 
 
@@ -123,11 +131,11 @@ BAD_ADDRESSES = (
 def test_addresses_that_are_refused(email: object) -> None:
     category, message = refusal({"email": email})
     assert category == "INVALID_EMAIL"
-    assert message == 'record_mapping.email ("email") holds no valid ASCII email address.'
+    assert message == 'record_mapping.email ("email") does not hold a valid ASCII email address.'
     assert custom({"email": email, "mkto": 5}) == Person(5, None, None, {}, {})
 
 
-@pytest.mark.parametrize("record", [{}, {"email": None}, {"email": " \u00a0"}, {"mkto": "x"}])
+@pytest.mark.parametrize("record", [{}, {"email": None}, {"email": " \u00a0"}, {"mkto": " "}])
 def test_no_key(record: dict[str, Any]) -> None:
     assert refusal(record) == (
         "MISSING_KEY",
@@ -191,7 +199,7 @@ def test_identity_columns_may_be_jmespath() -> None:
     assert found == Person(9, "A@b.co", "a@b.co", {}, {})
 
 
-@pytest.mark.parametrize("expression", ["sum(x)", "no_such_function(x)", "x[?a>`1`]"])
+@pytest.mark.parametrize("expression", ["sum(x)", "max_by(x, &b)", "x[?a>`1`]"])
 def test_an_expression_that_fails_names_its_path_and_no_value(expression: str) -> None:
     mappings = [field("y", "y"), field(expression, "x")]
     category, message = refusal({"email": "a@b.co", "x": [{"a": "secret"}]}, field_mappings=mappings)
@@ -264,7 +272,7 @@ def test_values_that_cannot_be_sent(value: object, category: str, of: str) -> No
         ("boolean", "0", False),
         ("boolean", 1.0, True),
         ("boolean", 2, 2),
-        ("boolean", "Yes", "Yes"),
+        ("boolean", "maybe", "maybe"),
         ("string", 7, "7"),
         ("string", 7.0, "7"),
         ("phone", 49301234567, "49301234567"),
@@ -374,7 +382,7 @@ def test_mobly_in_every_accepted_shape_gives_the_same() -> None:
             {"program_id": "2", "program_status": "B", "event": "Summit", "lead_scan_threshold": 3},
         ],
         "qualifier_mappings": [{"value": "Yes", "program_status": "Engaged"}],
-        "field_mappings": [field("company.city", "city"), field("numberOfScans", "scans")],
+        "field_mappings": [field("company.city", "billingCity"), field("numberOfScans", "scans")],
     }
     untouched = copy.deepcopy(shapes)
     results = [mapped(shape, **more) for shape in shapes]
@@ -404,7 +412,7 @@ def test_mobly_defaults_that_marketo_does_not_list_are_left_out_and_named() -> N
     assert found is not None
     assert found.fields == {"firstName": "Ada", "company": "Engines", "mobilePhone": "+2"}
     assert found.lookup_value == "Ada@Example.org"
-    assert set(subject.dropped_defaults) == set(LEAD_FIELDS) - set(known) | {"state"}
+    assert set(subject.dropped_defaults) == set(LEAD_FIELDS) - set(known) | {"billingState"}
     assert Mapper(Settings.model_validate(BASE)).dropped_defaults == ()
 
 
@@ -442,10 +450,12 @@ def test_mobly_clearing_touches_only_what_the_record_names() -> None:
     assert person({"email": "a@b.co"}, lead_sync=sync).fields == {}
     assert person({"email": "a@b.co", "firstName": None, "company": {"city": ""}}, lead_sync=sync).fields == {
         "firstName": None,
-        "city": None,
+        "billingCity": None,
     }
     company = person({"email": "a@b.co", "company": None}, lead_sync=sync).fields
-    assert company == dict.fromkeys(("company", "city", "state", "postalCode", "country"))
+    assert company == dict.fromkeys(
+        ("company", "billingStreet", "billingCity", "billingState", "billingPostalCode", "billingCountry")
+    )
     assert person({"email": "a@b.co", "company": "Engines"}).fields == {"company": "Engines"}
 
 
@@ -453,7 +463,7 @@ def test_mobly_clearing_touches_only_what_the_record_names() -> None:
     ("data", "paths", "key"),
     [
         ({"id": 7}, [["id"]], "7"),
-        ({"id": 7.0, "at": "x"}, [["id"], ["at"]], "7,x"),
+        ({"id": 7.0, "at": "x"}, [["id"], ["at"]], '["7","x"]'),
         ({"a": {"b": True}}, [["a", "b"]], "true"),
         ({"id": 7}, [["id"], ["at"]], None),
         ({"id": None}, [["id"]], None),
@@ -464,7 +474,9 @@ def test_mobly_clearing_touches_only_what_the_record_names() -> None:
         (None, [["id"]], None),
         ({"lead": {"id": "u"}}, [["id"]], "u"),
         ({"id": "outer", "lead": {"id": "u"}}, [["id"]], "outer"),
-        ({"event_id": 1, "lead": '{"id": "u"}'}, [["event_id"], ["id"]], "1,u"),
+        ({"event_id": 1, "lead": '{"id": "u"}'}, [["event_id"], ["id"]], '["1","u"]'),
+        ({"a": "x,y", "b": "z"}, [["a"], ["b"]], '["x,y","z"]'),
+        ({"a": "x", "b": "y,z"}, [["a"], ["b"]], '["x","y,z"]'),
         ({"lead": {"id": "u"}}, [["lead", "id"]], "u"),
         ({"id": "a\ud800"}, [["id"]], "a\\ud800"),
     ],

@@ -210,7 +210,7 @@ def test_columns_of_other_sources_are_not_guessed_at(checks: Checks) -> None:
 
 
 def test_fields_that_the_instance_lacks_are_left_out_with_a_note(checks: Checks, snapshot: SnapshotAssertion) -> None:
-    for name in ("mobilePhone", "postalCode"):
+    for name in ("mobilePhone", "billingCity"):
         checks.server.state.seed(Seed(lead_fields=[Field(name, name, updateable=False)]))
 
     preflight = checks.run()

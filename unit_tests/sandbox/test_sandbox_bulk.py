@@ -84,6 +84,7 @@ def test_two_run_at_once_and_ten_wait_or_run(marketo: Marketo) -> None:
 
 
 def test_failed_rows_come_back_with_their_columns_and_a_reason_in_words(marketo: Marketo) -> None:
+    marketo.server.configure(bulk_duplicates="fail")
     twins = [marketo.server.state.add_lead({"email": "twin@example.org"}) for _ in range(2)]
     rows = [
         ("good@example.org", "Smith, Ann", "5", "12", "true"),
@@ -114,7 +115,7 @@ def test_failed_rows_come_back_with_their_columns_and_a_reason_in_words(marketo:
         ("vip@example.org", "Invalid data type in field VIP"),
         ("", "Email Address is missing"),
         ("Ünal@example.org", "Invalid characters in field Email Address"),
-        ("Twin@example.org", "Multiple people match the email address"),
+        ("Twin@example.org", "Multiple lead match lookup criteria"),
         ("long@example.org", "Value too long in field Last Name"),
         ("short@example.org", "Number of values does not match number of columns"),
     ]

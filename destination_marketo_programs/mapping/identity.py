@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import string
+from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.mapping.texts import container, key_text
+from destination_marketo_programs.mapping.values import container, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from destination_marketo_programs.mapping.fields import FieldCatalog
 
+_ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
 
 def fold_for(lookup_field: str, fields: FieldCatalog) -> Callable[[object], str]:
     """How values of the lookup field are compared: addresses without regard to case, everything else as it is.
 
-    Ids of other systems may differ in case alone and still mean two people.
+    Ids of other systems may differ in case alone and still mean two people. This is the only place that decides who
+    is the same person: rows, result files and memory all compare what the function given here makes of a value.
     """
     known = fields.lead.get(lookup_field) if fields.lead is not None else None
     is_address = lookup_field == "email" or (known is not None and known.data_type.casefold() == "email")
@@ -23,16 +28,24 @@ def fold_for(lookup_field: str, fields: FieldCatalog) -> Callable[[object], str]
 
 
 def fold_address(value: object) -> str:
-    """An address as it is compared."""
-    return str(value).strip().casefold()
+    """An address as it is compared. Only ASCII letters are folded: straße and STRASSE are two addresses."""
+    text = str(value).strip()
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 def _fold_nothing(value: object) -> str:
     return str(value).strip()
 
 
+def can_be_queried(value: str | int) -> bool:
+    """Whether Marketo can be asked for leads with this value: it splits the values of a query at every comma."""
+    return isinstance(value, int) or "," not in value
+
+
 def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None:
-    """Value of the stream's primary key; the parts of a composite key are joined by a comma.
+    """Value of the stream's primary key: the text of a single one, a JSON list of texts for a composite one.
+
+    A list says where one part ends: `a,b` and `c` are another key than `a` and `b,c`.
 
     Args:
         data: the record's `data`. A nested Mobly record is looked through to its lead, where the
@@ -52,7 +65,7 @@ def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None
         if part is None:
             return None
         parts.append(part)
-    return parts[0] if len(parts) == 1 else ",".join(parts)
+    return parts[0] if len(parts) == 1 else json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 
 def _lead_of(data: dict[str, Any]) -> object:
