@@ -71,7 +71,7 @@ class _CallEnded(NamedTuple):
 
 
 class _Stop(NamedTuple):
-    pass
+    error: BaseException
 
 
 class Loop:
@@ -124,7 +124,11 @@ class Loop:
 
     def stop(self) -> None:
         """End soon: settle what is in flight, acknowledge what is settled. May be called from a signal handler."""
-        self._events.put(_Stop())
+        self._events.put(_Stop(Terminated()))
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with an error. May be called from any thread."""
+        self._events.put(_Stop(error))
 
     def run(self, intake: Intake) -> None:
         """Deliver until the input ends.
@@ -241,8 +245,8 @@ class Loop:
             case InputEnded(error):
                 self._input_ended = True
                 self._input_failure = self._input_failure or error
-            case _Stop():
-                self._fail(Terminated())
+            case _Stop(error):
+                self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         """Start no more calls. Calls in flight end and are settled; how long they may, depends on who ends the run."""
