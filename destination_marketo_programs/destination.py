@@ -29,6 +29,7 @@ from airbyte_cdk.models import (
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_marketo_programs import logs
+from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
 from destination_marketo_programs.catalog import Catalog, read_catalog, stream_problems
 from destination_marketo_programs.config import Settings, connector_spec, load_settings
 from destination_marketo_programs.delivery.intake import Intake
@@ -276,16 +277,19 @@ class DestinationMarketoPrograms(Destination):
         problems += catalog.problems
         if settings is None:
             raise ConfigurationError(problems)
-        problems += stream_problems(catalog.streams, settings.lead_sync.mode)
+        problems += stream_problems(catalog.streams, settings.lead_sync.mode, object_problems(settings))
         client = connect(settings, on_token=lambda token: self._scrubber.add([token]))
         self._stop.append(client.gate.stop)
         store = open_outcome_store(settings)
         try:
-            preflight = run_preflight(client, settings, store, problems, raise_transient=True)
+            preflight = run_preflight(
+                client, settings, store, problems, raise_transient=True, member_fields=any_object(catalog.streams)
+            )
             for note in preflight.notes:
                 logger.info(note)
-            if preflight.problems:
-                raise ConfigurationError(preflight.problems)
+            problems = [*preflight.problems, *column_problems(catalog.streams, settings, preflight.fields)]
+            if problems:
+                raise ConfigurationError(problems)
             log_stream_notes(settings, catalog.streams)
             sync = Sync(settings, preflight, catalog.streams, client, store, writer)
             self._stop.append(sync.delivery.stop)

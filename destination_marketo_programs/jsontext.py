@@ -27,6 +27,10 @@ _SCALAR: Final = re.compile(
 _CLOSES: Final = {"{": "}", "[": "]"}
 
 
+class NotJsonError(ValueError):
+    """A text that is not JSON. Says nothing of the text, which may hold a person."""
+
+
 def whole(text: str) -> int | Decimal:
     """An integer with all its digits, however many."""
     return int(text) if len(text) <= _MOST_DIGITS else Decimal(text)
@@ -40,22 +44,25 @@ def number(text: str) -> Any:
         return UNREADABLE
 
 
-_decode_scalar: Final = json.JSONDecoder(parse_int=whole, parse_float=number).decode
+_decode: Final = json.JSONDecoder(parse_int=whole, parse_float=number).decode
 
 
 def loads(text: str) -> Any:
     """Read a JSON text of any depth.
 
     Raises:
-        ValueError: it is not JSON, NaN and infinities aside.
+        NotJsonError: it is not JSON, NaN and infinities aside.
     """
     try:
-        return _decode_scalar(text)
+        return _decode(text)
     except RecursionError:
-        value, end = _read(text, _after_space(text, 0), DEEPEST)
-        if _after_space(text, end) != len(text):
-            raise ValueError from None
-        return value
+        pass
+    except ValueError:
+        raise NotJsonError from None
+    value, end = _read(text, 0, DEEPEST)
+    if _after_space(text, end) != len(text):
+        raise NotJsonError
+    return value
 
 
 class Member(NamedTuple):
@@ -69,7 +76,7 @@ def members(text: str) -> list[Member] | None:
     """The members of the object that a text holds, in order; None if it holds something else.
 
     Raises:
-        ValueError: the text is not JSON.
+        NotJsonError: the text is not JSON.
     """
     place = _after_space(text, 0)
     if text[place : place + 1] != "{":
@@ -108,7 +115,7 @@ class _Open:
             return place
         place = _after_space(text, place)
         end = _string_end(text, place)
-        self.key = _decode_scalar(text[place:end]) if isinstance(self.holds, dict) else ""
+        self.key = _decode(text[place:end]) if isinstance(self.holds, dict) else ""
         return _expect(text, _after_space(text, end), ":")
 
 
@@ -128,9 +135,9 @@ def _read(text: str, place: int, deepest: int) -> tuple[Any, int]:
         else:
             end = _scalar_end(text, place)
             if not stack:
-                return (_decode_scalar(text[place:end]) if deepest else None), end
+                return (_decode(text[place:end]) if deepest else None), end
             if stack[-1].holds is not UNREADABLE:
-                stack[-1].put(_decode_scalar(text[place:end]))
+                stack[-1].put(_decode(text[place:end]))
             place = end
         while True:
             place = _after_space(text, place)
@@ -151,19 +158,19 @@ def _after_space(text: str, place: int) -> int:
 
 def _expect(text: str, place: int, mark: str) -> int:
     if text[place : place + 1] != mark:
-        raise ValueError(mark)
+        raise NotJsonError
     return place + 1
 
 
 def _string_end(text: str, place: int) -> int:
     found = _STRING.match(text, place)
     if found is None:
-        raise ValueError(place)
+        raise NotJsonError
     return found.end()
 
 
 def _scalar_end(text: str, place: int) -> int:
     found = _SCALAR.match(text, place)
     if found is None:
-        raise ValueError(place)
+        raise NotJsonError
     return found.end()

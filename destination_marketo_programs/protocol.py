@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from destination_marketo_programs.jsontext import loads, members
+from destination_marketo_programs.jsontext import NotJsonError, loads, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,7 +140,7 @@ def _parse_with_care(line: bytes, line_number: int) -> RecordMessage | StateMess
 def _loads(line: bytes, line_number: int) -> dict[str, Any]:
     try:
         message = loads(line.decode("utf-8"))
-    except ValueError:
+    except (NotJsonError, UnicodeDecodeError):
         # The cause quotes the line, and the line holds a person.
         raise UndecodableLineError(line_number) from None
     if not isinstance(message, dict):
@@ -160,12 +160,24 @@ def _state_stream(message: Mapping[str, Any]) -> StreamKey | None:
     return (namespace if isinstance(namespace, str) else "", descriptor["name"])
 
 
-def state_with_counts(line: bytes, record_count: int, rejected_count: int) -> bytes:
+def state_with_counts(
+    line: bytes, record_count: int, rejected_count: int, additional: Mapping[str, float] | None = None
+) -> bytes:
     """The STATE line as received, every key and number kept as written, with `destinationStats` added.
 
     A STATE whose body is not an object has no place for them and is returned as received.
+
+    Args:
+        line: as received.
+        record_count: records since the last echoed STATE of the stream, without the rejected ones.
+        rejected_count: rejected records since then.
+        additional: further counts since then, by name. The platform adds them up by stream (`additionalStats`, from
+            version 0.19 of the protocol); older ones pass them over.
     """
-    stats = msgspec.json.encode({"recordCount": float(record_count), "rejectedRecordCount": float(rejected_count)})
+    counts: dict[str, Any] = {"recordCount": float(record_count), "rejectedRecordCount": float(rejected_count)}
+    if additional:
+        counts["additionalStats"] = {name: float(count) for name, count in additional.items()}
+    stats = msgspec.json.encode(counts)
     try:
         message = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         state = msgspec.json.decode(message["state"], type=dict[str, msgspec.Raw])

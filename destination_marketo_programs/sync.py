@@ -6,6 +6,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.activation.mapper import mapper_for
 from destination_marketo_programs.delivery.bulk.calls import BulkCalls
 from destination_marketo_programs.delivery.bulk.lane import BulkLane, LaneOptions
 from destination_marketo_programs.delivery.bulk.rule import DEFAULT_PACE, ImportPace, bulk_possible
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.pipeline import LeadWrites, MemberWrites
     from destination_marketo_programs.delivery.queues import GroupKey
+    from destination_marketo_programs.model import Mapped
     from destination_marketo_programs.preflight import Preflight
     from destination_marketo_programs.protocol import StateMessage, StreamKey, Writer
     from destination_marketo_programs.storage import OutcomeStore
@@ -125,7 +127,7 @@ class Sync:
         recorder = Recorder(store, self.tally, utc_now, dry_run=self.dry_run)
         if self.rehearsal is not None and self.rehearsal.files is not None:
             recorder.on_accepted = self.rehearsal.files.add
-        mapper = Mapper(settings, preflight.fields)
+        map_record = mapping_of(streams, settings, preflight)
 
         def step_of(group: GroupKey) -> int:
             return preflight.steps.get(group, 0)
@@ -135,13 +137,13 @@ class Sync:
         if method != "rest" and bulk_possible(policy) and not self.dry_run:
             options = LaneOptions(method == "bulk", settings.delivery.max_batch_age_seconds, import_pace)
             try:
-                bulk = BulkLane(BulkCalls(client), mapper.map, step_of, recorder, client.gate.clock, options)
+                bulk = BulkLane(BulkCalls(client), map_record, step_of, recorder, client.gate.clock, options)
             except SpoolError as error:
                 if method == "bulk":
                     raise
                 logger.warning("Everything goes over REST: %s.", error.strerror)
         self.delivery = Delivery(
-            mapper,
+            map_record,
             leads,
             members,
             step_of,
@@ -180,6 +182,23 @@ class Sync:
             return text
         forecast = self.rehearsal.forecast(self._settings.delivery.calls_per_20_seconds)
         return "\n".join([text, *forecast_lines(forecast)])
+
+
+def mapping_of(
+    streams: Sequence[ConfiguredStream], settings: Settings, preflight: Preflight
+) -> Callable[[str, object], Mapped]:
+    """Stream name and data of a record -> what becomes of it: by the stream's object if it has one."""
+    ordinary = Mapper(settings, preflight.fields)
+    by_stream = {
+        stream.key[1]: mapper_for(stream, settings, preflight.fields, preflight.statuses, ordinary)
+        for stream in streams
+        if stream.destination_object_name
+    }
+
+    def map_record(stream: str, data: object) -> Mapped:
+        return by_stream.get(stream, ordinary).map(stream, data)
+
+    return map_record if by_stream else ordinary.map
 
 
 def primary_keys(streams: Sequence[ConfiguredStream]) -> Mapping[StreamKey, Sequence[Sequence[str]]]:

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.activation.refusals import any_object
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.bulk.rule import ImportPace
@@ -193,7 +194,15 @@ class InProcess:
         self.lines: list[bytes] = []
         self.client = connect(loaded.settings, policy)
         self.store = open_outcome_store(loaded.settings)
-        preflight = run_preflight(self.client, loaded.settings, self.store, loaded.problems, raise_transient=True)
+        streams = read_catalog(catalog or catalog_of("leads")).streams
+        preflight = run_preflight(
+            self.client,
+            loaded.settings,
+            self.store,
+            loaded.problems,
+            raise_transient=True,
+            member_fields=any_object(streams),
+        )
         assert not preflight.problems, [str(problem) for problem in preflight.problems]
 
         def write(line: bytes) -> None:
@@ -203,7 +212,7 @@ class InProcess:
         self.sync = Sync(
             loaded.settings,
             preflight,
-            read_catalog(catalog or catalog_of("leads")).streams,
+            streams,
             self.client,
             self.store,
             Writer(write),

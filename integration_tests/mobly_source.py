@@ -20,10 +20,10 @@ LONGEST_RUN_SECONDS = 120
 class MoblySource:
     """The source with one configuration; files go to `folder`."""
 
-    def __init__(self, folder: Path, *, base_url: str, api_key: str) -> None:
+    def __init__(self, folder: Path, *, base_url: str, api_key: str, **settings: Any) -> None:
         self._folder = folder
         self._config = folder / "mobly-config.json"
-        self._config.write_text(json.dumps({"base_url": base_url, "api_key": api_key}))
+        self._config.write_text(json.dumps({"base_url": base_url, "api_key": api_key} | settings))
 
     def run(self, command: str, *arguments: str) -> tuple[int, list[Json]]:
         """Exit code and messages of one command."""

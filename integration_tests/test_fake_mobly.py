@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import pytest
 import requests
 import yaml
 from fake_mobly import API_KEY, FakeMobly, Organisation
+from marketo_programs_demo import leads
 from openapi_schema_validator import OAS30Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
@@ -88,20 +91,23 @@ def test_single_objects_have_the_described_shape(mobly: FakeMobly) -> None:
     assert problems("EventSingleResponse", get(mobly, "/events/4711").json()) == []
 
 
-def test_the_default_page_holds_20(mobly: FakeMobly) -> None:
+def test_the_default_page_holds_20_and_the_largest_50(mobly: FakeMobly) -> None:
     assert len(get(mobly, "/leads").json()["results"]["leads"]) == 20
+    asked_for_more = get(mobly, "/leads", limit="51", offset="1").json()
+    assert asked_for_more["pagination"] == {"limit": 50, "offset": 1}
+    assert len(asked_for_more["results"]["leads"]) == 50
 
 
 @pytest.mark.parametrize(
     ("path", "key", "query", "status"),
     [
         ("/events", None, {}, 401),
-        ("/events", "another-key", {}, 401),
+        ("/events", "another-key", {}, 403),
         ("/events/1/leads", API_KEY, {}, 404),
         ("/events/1", API_KEY, {}, 404),
         ("/leads/1", API_KEY, {}, 404),
         ("/nothing", API_KEY, {}, 404),
-        ("/leads", API_KEY, {"limit": "51"}, 400),
+        ("/leads", API_KEY, {"limit": "0"}, 400),
         ("/leads", API_KEY, {"offset": "-1"}, 400),
     ],
 )
@@ -117,6 +123,10 @@ def test_the_limit_answers_429_with_a_waiting_time() -> None:
     with FakeMobly(Organisation(), burst=2, per_second=0.1) as slow:
         answers = [get(slow, "/events") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+    assert {answer.headers["X-RateLimit-Limit"] for answer in answers} == {"2"}
+    # A bucket of 2 with one more every 10 seconds is full again after 20.
+    assert 18 <= int(answers[-1].headers["X-RateLimit-Reset"]) - time.time() <= 21
     assert problems("ErrorResponse", answers[-1].json()) == []
     assert 9 <= int(answers[-1].headers["Retry-After"]) <= 10
 
@@ -131,3 +141,22 @@ def test_a_second_scan_counts_and_makes_no_second_lead() -> None:
     assert (lead["numberOfScans"], [tag["value"] for tag in lead["tags"]]) == (2, ["Yes"])
     assert problems("LeadV0Response", lead) == []
     assert organisation.event_leads(4711) == [{"leadId": first, "registered": False, "checkedIn": True}]
+
+
+def test_an_organisation_can_be_told_what_happens_to_a_person() -> None:
+    text = {"id": str(uuid.uuid4()), "displayOrder": 1, "value": ""}
+    notes = leads.WANTS_DEMO | {"name": "Notes", "tagOptions": [text]}
+    organisation = Organisation(leads.EVENTS, [notes])
+    person = organisation.register(4711, "someone@polder.example", firstName="Some")
+    assert organisation.event_leads(4711) == [{"leadId": person, "registered": True, "checkedIn": False}]
+    organisation.check_in(4711, person)
+    organisation.list_lead(4712, person)
+    organisation.update(person, isEnriched=True)
+    organisation.answer(person, "Notes", 12.5)
+    assert organisation.event_leads(4711) == [{"leadId": person, "registered": True, "checkedIn": True}]
+    assert organisation.event_leads(4712) == [{"leadId": person, "registered": False, "checkedIn": False}]
+    lead = organisation.lead(person)
+    assert lead is not None
+    assert (lead["isEnriched"], lead["tags"]) == (True, [{"tagOptionId": text["id"], "value": 12.5}])
+    organisation.delete_event(4712)
+    assert organisation.event_leads(4712) is None

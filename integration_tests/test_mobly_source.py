@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 import yaml
-from fake_mobly import FakeMobly, Organisation
+from airbyte_cdk.sources.declarative.interpolation import InterpolatedString
+from fake_mobly import FakeMobly, Organisation, TokenBucket
 from marketo_programs_demo import leads
 from mobly_source import MANIFEST, MoblySource, records
 
@@ -36,6 +37,13 @@ class Sync:
 @pytest.fixture(scope="module")
 def sync(tmp_path_factory: pytest.TempPathFactory) -> Sync:
     return Sync(tmp_path_factory.mktemp("mobly"))
+
+
+def attendance(place: Json) -> str:
+    """The sample's events are over, so that everyone is accounted for."""
+    if place["checkedIn"]:
+        return "Attended" if place["registered"] else "Walk-in"
+    return "No Show"
 
 
 def without_nulls(record: Json) -> Json:
@@ -73,6 +81,8 @@ def test_captured_leads_are_leads_with_event_flags_and_qualifier_names(sync: Syn
             "event_name": place["event_name"],
             "registered": place["registered"],
             "checkedIn": place["checkedIn"],
+            "attendance": attendance(place),
+            "email_source": "email" if first[record["id"]]["email"] else None,
             "tags": [tag | {"qualifier": names[tag["tagOptionId"]]} for tag in first[record["id"]]["tags"]],
             "qualifiers": qualifiers,
         }
@@ -99,44 +109,107 @@ def test_the_schemas_name_what_mobly_describes(sync: Sync) -> None:
     def declared(stream: str) -> set[str]:
         return set(sync.streams[stream]["json_schema"]["properties"])
 
-    assert declared("leads") == set(described["LeadV0Response"]["properties"])
-    assert declared("events") == set(described["Event"]["properties"])
+    # Newer than the description.
+    assert declared("leads") == set(described["LeadV0Response"]["properties"]) | {
+        "professionalEmails",
+        "personalEmails",
+    }
+    assert declared("events") == set(described["Event"]["properties"]) | {"createdByEmail"}
     assert declared("tag_groups") == set(described["TagGroupV0Response"]["properties"])
     beside = {"event_id", "event_name", "registered", "checkedIn"}
     assert declared("event_leads") == {"leadId"} | beside
-    assert declared("captured_leads") == declared("leads") | beside | {"qualifiers"}
+    assert declared("captured_leads") == declared("leads") | beside | {"attendance", "email_source", "qualifiers"}
 
 
 def test_it_stays_below_moblys_limit_and_pages_by_50(sync: Sync) -> None:
     assert {call.status for call in sync.calls} == {200}
     assert {call.query.get("limit") for call in sync.calls} == {"50"}
-    assert {call.query.get("offset", "0") for call in sync.calls if call.path.endswith("/v0/leads")} == {"0", "1", "2"}
+    # The streams `leads` and `captured_leads`, each page once.
+    pages = [call.query.get("offset", "0") for call in sync.calls if call.path.endswith("/v0/leads")]
+    assert sorted(pages) == ["0", "0", "1", "1", "2", "2"]
     assert not any("/leads/" in call.path for call in sync.calls)
     times = [call.at for call in sync.calls]
     busiest = max(sum(start <= at < start + 20 for at in times) for start in times)
     assert busiest <= 20
 
 
-def test_the_key_is_a_secret(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        (" ", "Mobly received no API key (HTTP 401)"),
+        ("a-key-nobody-may-see", "Mobly does not accept this API key (HTTP 403)"),
+    ],
+)
+def test_a_missing_and_a_wrong_key_are_told_apart(tmp_path: Path, key: str, told: str) -> None:
     with FakeMobly(Organisation(), per_second=1e6) as mobly:
-        source = MoblySource(tmp_path, base_url=mobly.url, api_key="a-key-nobody-may-see")
-        code, messages = source.run("check")
-        refused = next(message["connectionStatus"] for message in messages if message["type"] == "CONNECTION_STATUS")
-        assert code == 0
-        assert refused["status"] == "FAILED"
-        assert "Mobly refuses the API key" in refused["message"]
-        assert "a-key-nobody-may-see" not in json.dumps(messages)
+        code, messages = MoblySource(tmp_path, base_url=mobly.url, api_key=key).run("check")
+    refused = next(message["connectionStatus"] for message in messages if message["type"] == "CONNECTION_STATUS")
+    assert (code, refused["status"]) == (0, "FAILED")
+    assert told in refused["message"]
+    assert "a-key-nobody-may-see" not in json.dumps(messages)
+
+
+def test_the_key_is_a_secret_and_blanks_around_it_do_no_harm(tmp_path: Path) -> None:
+    with FakeMobly(Organisation(leads.EVENTS), per_second=1e6) as mobly:
+        _, messages = MoblySource(tmp_path, base_url=mobly.url, api_key=f" {mobly.api_key}\n").run("check")
+    (status,) = [message["connectionStatus"] for message in messages if message["type"] == "CONNECTION_STATUS"]
+    assert status["status"] == "SUCCEEDED"
     specification = yaml.safe_load(MANIFEST.read_text())["spec"]["connection_specification"]
     assert specification["properties"]["api_key"]["airbyte_secret"] is True
 
 
+class Shared(TokenBucket):
+    """Another client has taken all but some tokens just before the first call."""
+
+    def __init__(self, burst: int, per_second: float, *, left: int) -> None:
+        super().__init__(burst, per_second)
+        self._left: int | None = left
+
+    def seconds_to_wait(self) -> float:
+        if self._left is not None:
+            left, self._left = self._left, None
+            super().seconds_to_wait()
+            self._tokens = float(left)
+        return super().seconds_to_wait()
+
+
 def test_it_waits_as_long_as_mobly_says_and_loses_nothing(tmp_path: Path) -> None:
-    organisation = Organisation.with_sample_leads(25)
-    # Another client has used the key up, and pages come smaller than asked for.
-    with FakeMobly(organisation, burst=4, per_second=5.0, largest_page=15) as mobly:
-        source = MoblySource(tmp_path, base_url=mobly.url, api_key=mobly.api_key)
+    # Pages come smaller than asked for, too.
+    with FakeMobly(Organisation.with_sample_leads(60), largest_page=15) as mobly:
+        mobly.bucket = Shared(burst=10, per_second=5.0, left=0)
+        source = MoblySource(tmp_path, base_url=mobly.url, api_key=mobly.api_key, calls_at_once=5, calls_per_second=5)
         code, messages = source.read(source.catalog("captured_leads"))
-        statuses = [call.status for call in mobly.calls]
+        calls = list(mobly.calls)
     assert code == 0
-    assert len(records(messages, "captured_leads")) == 25
-    assert 429 in statuses
+    assert len(records(messages, "captured_leads")) == 60
+    # `Retry-After` was one second, which is longer than the bucket took.
+    assert [call.status for call in calls][:2] == [429, 200]
+    assert calls[1].at - calls[0].at >= 1
+    assert calls[1].path == calls[0].path
+
+
+def test_an_empty_bucket_is_left_to_fill_up(tmp_path: Path) -> None:
+    with FakeMobly(Organisation.with_sample_leads(60), largest_page=15) as mobly:
+        mobly.bucket = Shared(burst=4, per_second=2.0, left=1)
+        source = MoblySource(tmp_path, base_url=mobly.url, api_key=mobly.api_key, calls_at_once=4, calls_per_second=2)
+        code, messages = source.read(source.catalog("captured_leads"))
+        calls = list(mobly.calls)
+    assert (code, len(records(messages, "captured_leads"))) == (0, 60)
+    # The first answer said that nothing remained, so nobody had to be refused.
+    assert {call.status for call in calls} == {200}
+    assert calls[1].at - calls[0].at >= 1.9
+
+
+@pytest.mark.parametrize(("at_once", "per_second"), [(20, 1), (3, 2), (1, 1), (50, 10)])
+def test_calls_never_exceed_the_limit_of_the_settings(at_once: int, per_second: float) -> None:
+    limits = yaml.safe_load(MANIFEST.read_text())["api_budget"]["policies"][0]["rates"]
+    config = {"calls_at_once": at_once, "calls_per_second": per_second}
+    counting = [
+        (int(InterpolatedString.create(rate["limit"], parameters={}).eval(config)), int(rate["interval"][2:-1]))
+        for rate in limits
+    ]
+    counting = [(limit, seconds) for limit, seconds in counting if limit < 1_000_000]
+    # As many calls at once as the shortest window allows, and in the long run the rate.
+    assert counting[0][0] <= at_once
+    assert all(limit <= per_second * seconds for limit, seconds in counting)
+    assert counting[-1][0] / counting[-1][1] == per_second

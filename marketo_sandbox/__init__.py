@@ -17,8 +17,13 @@ It does what Adobe documents. Where Adobe says nothing it does this; a client mu
 * Members: an unknown, hidden (if set so) or "Not in Program" status is 1025 for the whole call; status names compare
   exactly; equal steps switch back and forth; a present status that the channel has lost does not block.
 * Import: values are trimmed; an empty cell clears the field; rows already past the status count as imported and keep
-  it; a later row of the same person wins; emails that several leads share fail; a header that names an unknown,
-  read-only or repeated column, or no email, fails the job; a failure file without rows has its header.
+  it; a later row of the same person wins; of several leads with one email the one updated last is written to; a header
+  that names an unknown, read-only or repeated column, a standard field of the membership, or no email, fails the job; a
+  failure file without rows has its header. People are looked up when a job starts and created when it ends.
+* Extract: leads that are not visible yet are left out; where a lead and a membership have a field of one name, the
+  membership's is meant; a file can be fetched before its status says "Completed". An unknown job is 1013.
+* Activities: what a write changes is one activity per field, of types 12, 13, 32, 37, 104 and 123 only.
+* `Settings` has what is not documented, or told differently by different sources, in either way.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .catalogue import FOLDER_TYPES, URL_PREFIXES, Channel, Folder, Program
 from .clock import asset_time
 from .errors import ApiError
-from .request import Answer
+from .request import Answer, moment
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -140,9 +140,42 @@ def program_by_name(instance: Instance, request: Request) -> Answer:
 
 
 def programs(instance: Instance, request: Request) -> Answer:
-    """Browse Programs, without tags, in order of id."""
+    """Browse Programs, without tags, in order of id; by id, folder or workspace, and by the time of the last change."""
     ordered = sorted(instance.store.programs.values(), key=lambda program: program.id)
-    return _page(request, [_program(instance, program, tags=False) for program in ordered])
+    found = _filtered(instance, request, ordered)
+    # A program of the sandbox never changes.
+    updated = int(instance.store.started_at)
+    earliest, latest = request.query.get("earliestUpdatedAt"), request.query.get("latestUpdatedAt")
+    if (earliest and updated < moment(earliest)) or (latest and updated > moment(latest)):
+        found = []
+    return _page(request, [_program(instance, program, tags=False) for program in found])
+
+
+def _filtered(instance: Instance, request: Request, programs: list[Program]) -> list[Program]:
+    kind = request.query.get("filterType", "")
+    if not kind or instance.settings.programs_filter == "ignored":
+        return programs
+    if kind not in {"id", "programId", "folderId", "workspace"} or instance.settings.programs_filter == "refused":
+        raise ApiError("1003", f"Invalid value for parameter 'filterType': '{kind}'")
+    wanted = set(request.names("filterValues", ()))
+    request.call.records = len(wanted)
+    match kind:
+        case "folderId":
+            return [program for program in programs if str(program.folder_id) in wanted]
+        case "workspace":
+            return programs if _WORKSPACE in wanted else []
+        case _:
+            return [program for program in programs if str(program.id) in wanted]
+
+
+def none_of_them(_instance: Instance, _request: Request) -> Answer:
+    """Emails, segmentations, tokens: kinds of asset of which the sandbox has none."""
+    return _found([])
+
+
+def no_rows(_instance: Instance, _request: Request) -> Answer:
+    """Static lists and campaigns, of which the sandbox has none."""
+    return Answer([])
 
 
 def channels(instance: Instance, request: Request) -> Answer:

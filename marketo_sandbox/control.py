@@ -92,6 +92,7 @@ class Control:
             "members_by_program": lambda: {str(k): v for k, v in self._state.status_counts().items()},
             "duplicate_emails": self._state.duplicate_emails,
             "jobs": self._jobs,
+            "exports": lambda: [self._instance.exports.shown(job) for job in self._instance.exports.jobs()],
             "usage": lambda: self._instance.limits.usage(1)[0],
             "calls": self._instance.calls.all,
             "counters": self._instance.calls.counters,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TOKEN_PATH = "/identity/oauth/token"  # noqa: S105 - a path
 _JSON = "application/json;charset=UTF-8"
+_FILE = "text/plain;charset=UTF-8"
 _FORM = "application/x-www-form-urlencoded"
 _COMPRESSED_FROM_BYTES = 1024
 _encoder = msgspec.json.Encoder()
@@ -42,6 +43,7 @@ class RawCall(msgspec.Struct):
     content_type: str
     authorization: str
     accept_encoding: str
+    range: str = ""
 
 
 class Reply(msgspec.Struct):
@@ -56,6 +58,7 @@ class Reply(msgspec.Struct):
     content_type: str = _JSON
     encoding: str = ""
     cut: bool = False
+    headers: dict[str, str] = {}
 
 
 CUT = Reply(cut=True, status=0)
@@ -138,6 +141,7 @@ class Gateway:
                 content_type=raw.content_type,
                 service=service,
                 call=call,
+                range=raw.range,
                 log_keys=instance.settings.log_calls and instance.settings.log_keys,
                 fault=fault,
             )
@@ -226,7 +230,10 @@ class Gateway:
         if answer.file is not None:
             # Half a file with a whole answer around it could not be told from a whole file.
             cut = fault.cut_short or fault.truncate
-            return Reply(200, answer.file, "text/plain;charset=UTF-8", cut=cut)
+            if answer.file_range is None:
+                return Reply(200, answer.file, _FILE, cut=cut)
+            first, last, size = answer.file_range
+            return Reply(206, answer.file, _FILE, cut=cut, headers={"Content-Range": f"bytes {first}-{last}/{size}"})
         body: dict[str, Any] = {"requestId": call.request_id, "success": True}
         if answer.asset:
             body |= {"errors": [], "warnings": answer.warnings or []}
@@ -300,7 +307,8 @@ def _damaged(reply: Reply, fault: Fault) -> Reply:
 def _query(raw: RawCall) -> dict[str, str]:
     """Parameters of the call; repeated ones are joined by commas, as a list would be."""
     pairs = parse_qsl(raw.query_string, keep_blank_values=True)
-    if ("_method", "GET") in pairs and raw.method == "POST" and _is_form(raw):
+    by_form = ("_method", "GET") in pairs or raw.path == TOKEN_PATH
+    if by_form and raw.method == "POST" and _is_form(raw):
         pairs += parse_qsl(raw.body.decode("utf-8", "replace"), keep_blank_values=True)
     query: dict[str, str] = {}
     for name, value in pairs:

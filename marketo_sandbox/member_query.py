@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from .errors import ApiError
 from .leads import page_start, page_token
 from .members import find_program
-from .request import Answer
+from .request import Answer, moment
 from .settings import MAX_ROWS_PER_CALL
 from .store import fold
 from .values import member_value
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from .request import Request
 
 _DEFAULT_FIELDS = ("acquiredBy", "leadId", "membershipDate", "programId", "reachedSuccess")
-_LONGEST_RANGE = timedelta(days=7)
+_LONGEST_RANGE_SECONDS = 7 * 86_400
 
 
 def query(instance: Instance, request: Request) -> Answer:
@@ -56,7 +55,7 @@ def _matching(instance: Instance, request: Request, program: Program, filter_typ
     members = store.members[program.id]
     if filter_type == "updatedAt":
         start, end = _time_range(request)
-        return sorted(lead_id for lead_id, m in members.items() if start <= m.updated_at <= end)
+        return sorted(lead_id for lead_id, m in members.items() if start <= int(m.updated_at) <= end)
     values = request.filter_values()
     if filter_type == "leadId":
         if request.log_keys:
@@ -70,19 +69,6 @@ def _matching(instance: Instance, request: Request, program: Program, filter_typ
 
 def _time_range(request: Request) -> tuple[float, float]:
     start, end = moment(request.required("startAt")), moment(request.required("endAt"))
-    if end - start > _LONGEST_RANGE.total_seconds():
+    if end - start > _LONGEST_RANGE_SECONDS:
         raise ApiError("1003", "The range from 'startAt' to 'endAt' is longer than 7 days")
     return start, end
-
-
-def moment(text: str) -> float:
-    """Seconds since 1970 of an ISO 8601 time; UTC where it names no zone.
-
-    Raises:
-        ApiError: 1003 for anything else.
-    """
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ApiError("1003", f"Invalid date format '{text}'") from None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -167,3 +168,16 @@ class Request(msgspec.Struct):
                 code = row["reasons"][0]["code"]
                 codes[code] = codes.get(code, 0) + 1
         self.call.row_codes = codes
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time; UTC where it names no zone.
+
+    Raises:
+        ApiError: 1003 for anything else.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ApiError("1003", f"Invalid date format '{text}'") from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()

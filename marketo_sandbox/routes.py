@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from . import assets, imports, leads, member_query, members, usage
+from . import activity_query, assets, exports, imports, leads, member_query, members, usage
 from .request import Answer
 from .settings import Permission
 
 if TYPE_CHECKING:
+    from .exporting import ExportKind
     from .instance import Instance
     from .request import Request
 
@@ -62,6 +63,21 @@ _IMPORT = "/bulk/v1/program/members/import/{id}"
 _READ = Permission.READ_LEAD
 _WRITE = Permission.WRITE_LEAD
 _ASSETS = Permission.READ_ASSETS
+_ACTIVITIES = Permission.READ_ACTIVITY
+
+
+def _export_routes(name: str, kind: ExportKind, select: exports.Select, permission: Permission) -> tuple[Route, ...]:
+    """The six endpoints of one kind of extract."""
+    base = f"/bulk/v1/{kind}/export"
+    return (
+        Route(f"{name}.export.create", "POST", f"{base}/create.json", exports.create(kind, select), permission),
+        Route(f"{name}.export.enqueue", "POST", f"{base}/{{job}}/enqueue.json", exports.enqueue(kind), permission),
+        Route(f"{name}.export.cancel", "POST", f"{base}/{{job}}/cancel.json", exports.cancel(kind), permission),
+        Route(f"{name}.export.status", "GET", f"{base}/{{job}}/status.json", _reads(exports.status(kind)), permission),
+        Route(f"{name}.export.file", "GET", f"{base}/{{job}}/file.json", _reads(exports.file(kind)), permission),
+        Route(f"{name}.exports", "GET", f"{base}.json", _reads(exports.jobs(kind)), permission),
+    )
+
 
 ROUTES = (
     Route("leads.describe", "GET", f"{_V1}/leads/describe.json", _reads(leads.describe), _READ),
@@ -106,6 +122,20 @@ ROUTES = (
     Route("program.get", "GET", f"{_ASSET}/program/{{id}}.json", _reads(assets.program_by_id), _ASSETS),
     Route("program.by_name", "GET", f"{_ASSET}/program/byName.json", _reads(assets.program_by_name), _ASSETS),
     Route("programs.browse", "GET", f"{_ASSET}/programs.json", _reads(assets.programs), _ASSETS),
+    Route("emails.browse", "GET", f"{_ASSET}/emails.json", _reads(assets.none_of_them), _ASSETS),
+    Route("segmentations.browse", "GET", f"{_ASSET}/segmentation.json", _reads(assets.none_of_them), _ASSETS),
+    Route("folder.tokens", "GET", f"{_ASSET}/folder/{{id}}/tokens.json", _reads(assets.none_of_them), _ASSETS),
+    Route("lists.browse", "GET", f"{_V1}/lists.json", _reads(assets.no_rows), _READ),
+    Route("campaigns.browse", "GET", f"{_V1}/campaigns.json", _reads(assets.no_rows), _READ),
+    Route("activities.types", "GET", f"{_V1}/activities/types.json", _reads(activity_query.types), _ACTIVITIES),
+    Route(
+        "activities.token",
+        "GET",
+        f"{_V1}/activities/pagingtoken.json",
+        _reads(activity_query.paging_token),
+        _ACTIVITIES,
+    ),
+    Route("activities.query", "GET", f"{_V1}/activities.json", _reads(activity_query.query), _ACTIVITIES),
     Route("channels.browse", "GET", f"{_ASSET}/channels.json", _reads(assets.channels), _ASSETS),
     Route("channel.by_name", "GET", f"{_ASSET}/channel/byName.json", _reads(assets.channel_by_name), _ASSETS),
     Route("folder.get", "GET", f"{_ASSET}/folder/{{id}}.json", _reads(assets.folder_by_id), _ASSETS),
@@ -120,13 +150,17 @@ ROUTES = (
     Route("bulk.import.status", "GET", f"{_IMPORT}/status.json", _reads(imports.status), _WRITE),
     Route("bulk.import.failures", "GET", f"{_IMPORT}/failures.json", _reads(imports.failures), _WRITE),
     Route("bulk.import.warnings", "GET", f"{_IMPORT}/warnings.json", _reads(imports.warnings), _WRITE),
+    *_export_routes("members", "program/members", exports.select_members, _READ),
+    *_export_routes("leads", "leads", exports.select_leads, _READ),
+    *_export_routes("activities", "activities", exports.select_activities, _ACTIVITIES),
 )
 
 _FIXED: dict[str, dict[str, Route]] = {}
 _PATTERNS: dict[str, tuple[re.Pattern[str], dict[str, Route]]] = {}
 for _route in ROUTES:
-    if "{id}" in _route.path:
-        _pattern = re.compile(re.escape(_route.path).replace(re.escape("{id}"), r"(\d{1,15})"))
+    if "{" in _route.path:
+        _expression = re.escape(_route.path).replace(re.escape("{id}"), r"(\d{1,15})")
+        _pattern = re.compile(_expression.replace(re.escape("{job}"), r"([0-9a-f-]{36})"))
         _PATTERNS.setdefault(_route.path, (_pattern, {}))[1][_route.method] = _route
     else:
         _FIXED.setdefault(_route.path, {})[_route.method] = _route

@@ -51,6 +51,7 @@ class _App:
             content_type=headers.get("Content-Type", ""),
             authorization=headers.get("Authorization", ""),
             accept_encoding=headers.get("Accept-Encoding", ""),
+            range=headers.get("Range", ""),
         )
         reply = await self._gateway.answer(raw)
         if reply.cut:
@@ -59,7 +60,7 @@ class _App:
 
 
 def _response(reply: Reply) -> web.Response:
-    headers = {"Content-Type": reply.content_type}
+    headers = {"Content-Type": reply.content_type, **reply.headers}
     if reply.encoding:
         headers["Content-Encoding"] = reply.encoding
     if reply.content_type.startswith("text/html"):

@@ -49,9 +49,21 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rehearsal",
         "sync",
         "catalog",
+        "activation",
     }
     | {"model", "protocol", "logs", "mapping"},
-    "activation": {"model", "outcomes", "config", "mapping", "marketo", "preflight", "protocol", "logs", "sync"},
+    "activation": {
+        "model",
+        "outcomes",
+        "config",
+        "mapping",
+        "marketo",
+        "preflight",
+        "protocol",
+        "logs",
+        "sync",
+        "catalog",
+    },
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 from decimal import Decimal
 from typing import Any
@@ -12,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.protocol import (
+    Deadline,
     OutputClosedError,
+    OutputStalledError,
     RecordMessage,
     StateMessage,
     UndecodableLineError,
@@ -217,6 +221,16 @@ def test_a_state_that_strict_json_refuses_is_echoed_as_written_too(odd: str) -> 
     )
 
 
+@pytest.mark.parametrize("line", [b'{"type":"STATE","state":{"id":9}}', b'{"type":"STATE","state":{"id":9,"x":NaN}}'])
+def test_counts_by_outcome_go_with_a_state_as_doubles(line: bytes) -> None:
+    echoed = state_with_counts(line, 3, 1, {"created": 2, "unchanged": 1})
+    stats = echoed.partition(b'"destinationStats":')[2]
+    assert stats == (
+        b'{"recordCount":3.0,"rejectedRecordCount":1.0,"additionalStats":{"created":2.0,"unchanged":1.0}}}}'
+    )
+    assert b"additionalStats" not in state_with_counts(line, 3, 1, {})
+
+
 @pytest.mark.parametrize("line", [b'{"type":"STATE"}', b'{"type":"STATE","state":null}'])
 def test_a_state_without_content_still_gets_its_counts(line: bytes) -> None:
     assert json.loads(state_with_counts(line, 3, 1)) == {"type": "STATE", "state": {"destinationStats": STATS}}
@@ -239,6 +253,72 @@ def test_any_state_is_echoed_with_nothing_changed_but_the_counts(outer: dict[str
     assert echoed == message
     assert list(echoed) == list(message)
     assert list(echoed["state"]) == list(message["state"])
+
+
+@pytest.mark.parametrize("body", ["[]", "[1, 2]", '"x"', "7", "1E5", "true"])
+def test_a_state_that_has_no_place_for_counts_is_echoed_as_received(body: str) -> None:
+    line = f'{{"type": "STATE", "state": {body}, "id":  1}}'.encode()
+    message = parse_line(line, 1)
+    assert message == StateMessage(None, line)
+    assert message.size == len(line)
+    assert state_with_counts(line, 3, 1) == line
+
+
+@pytest.mark.parametrize("odd", ["[" * 1500 + "]" * 1500, "7" * 5000, "1E9999999999999999999999"])
+def test_a_state_that_no_parser_holds_is_echoed_as_written(odd: str) -> None:
+    line = f'{{"type":"STATE","state":{{"type":"GLOBAL","x":{odd}}},"id":1}}'.encode()
+    assert parse_line(line, 1) == StateMessage(None, line)
+    assert state_with_counts(line, 3, 1) == line.replace(
+        b'},"id"', b',"destinationStats":{"recordCount":3.0,"rejectedRecordCount":1.0}},"id"'
+    )
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=5), st.dictionaries(st.text(), json_values, max_size=5))
+def test_every_number_and_text_of_a_state_is_echoed_byte_for_byte(outer: dict[str, Any], inner: dict[str, Any]) -> None:
+    inner.pop("destinationStats", None)
+    line = json.dumps(outer | {"type": "STATE", "state": inner}, ensure_ascii=False, separators=(",", ":"))
+    echoed = state_with_counts(line.encode(), 3, 1).decode()
+    stats = '"destinationStats":{"recordCount":3.0,"rejectedRecordCount":1.0}'
+    assert echoed.replace(f",{stats}" if inner else stats, "", 1) == line
+
+
+# --- records that the usual parsers refuse ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [300, 1_200, 50_000])
+def test_a_record_with_a_deep_column_is_a_record(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    line = f'{{"type":"RECORD","record":{{"stream":"leads","data":{{"id":7,"deep":{deep},"x":1.50}}}}}}'.encode()
+    message = parse_line(line, 1)
+    assert isinstance(message, RecordMessage)
+    assert (message.data["id"], message.data["x"], message.line) == (7, Decimal("1.50"), line)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1884518522.1684267241", Decimal("1884518522.1684267241")),
+        ("1.0E16", Decimal("1.0E16")),
+        ("9" * 5000, Decimal("9" * 5000)),
+        ("1E400", Decimal("1E400")),
+        ("1E9999999999999999999999", UNREADABLE),
+    ],
+)
+def test_numbers_of_a_record_keep_their_digits(written: str, read: object) -> None:
+    for extra in ("", ', "odd": NaN'):  # both ways of parsing
+        message = parse_line(
+            f'{{"type":"RECORD","record":{{"stream":"s","data":{{"a":{written}{extra}}}}}}}'.encode(), 1
+        )
+        assert isinstance(message, RecordMessage)
+        assert message.data["a"] == read
+
+
+@pytest.mark.parametrize(
+    "line", [b"[" * 1500, b'{"a":' * 1500, b"[" * 1500 + b"]" * 1500, b'{"type":"STATE",' + b"[" * 9]
+)
+def test_deep_lines_that_are_no_message_name_their_number(line: bytes) -> None:
+    with pytest.raises(UndecodableLineError, match="Line 12 of the input is not an Airbyte message"):
+        parse_line(line, 12)
 
 
 # --- writing -------------------------------------------------------------------------------------------------
@@ -298,3 +378,73 @@ def test_output_that_takes_no_more_is_told_without_what_was_to_be_written(error:
     with pytest.raises(OutputClosedError) as raised:
         Writer(write).line(b'{"token":"secret"}')
     assert "secret" not in str(raised.value)
+
+
+def test_a_reader_that_takes_nothing_is_given_up_at_the_deadline() -> None:
+    """In blocking mode too: the kernel would hold a plain write for ever."""
+    read_end, write_end = os.pipe()
+    deadline = Deadline()
+    writer = Writer(write_to_descriptor(write_end, deadline), deadline)
+    errors: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            writer.line(b"x" * 10_000_000)
+        except OutputClosedError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write) for _ in range(2)]  # the second one waits for the first one's line
+    for thread in threads:
+        thread.start()
+    deadline.give_up_in(0.05)
+    for thread in threads:
+        thread.join(20)
+    assert len(errors) == 2
+    assert any(isinstance(error, OutputStalledError) for error in errors)
+    os.close(read_end)
+    with pytest.raises(OutputClosedError):
+        writer.line(b"{}")  # nothing may follow a torn line
+    os.close(write_end)
+
+
+def test_an_earlier_deadline_stands() -> None:
+    now = [0.0]
+    deadline = Deadline(lambda: now[0])
+    assert deadline.wait_seconds() > 0
+    deadline.give_up_in(10)
+    deadline.give_up_in(60)
+    now[0] = 9.9
+    assert deadline.wait_seconds() == pytest.approx(0.1)
+    now[0] = 10.0
+    with pytest.raises(OutputStalledError):
+        deadline.wait_seconds()
+
+
+def _pipe() -> tuple[int, int]:
+    return os.pipe()
+
+
+def _sockets() -> tuple[int, int]:
+    ours, theirs = socket.socketpair()
+    return ours.detach(), theirs.detach()
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("ends", [_pipe, _sockets])
+def test_a_slow_reader_loses_nothing_in_either_mode(ends: Any, blocking: bool) -> None:
+    read_end, write_end = ends()
+    os.set_blocking(write_end, blocking)
+    writer = Writer(write_to_descriptor(write_end))
+    lines = [b"%d:" % number + b"y" * 30_000 for number in range(40)]
+
+    def write() -> None:
+        for line in lines:
+            writer.line(line)
+        os.close(write_end)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(read_end, "rb", buffering=0) as source:
+        received = b"".join(iter(lambda: source.read(1_000), b""))
+    thread.join(20)
+    assert received.split(b"\n") == [*lines, b""]

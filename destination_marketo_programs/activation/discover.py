@@ -90,7 +90,7 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
     warnings += [
         f"The Marketo field {quoted(name)} is left out of the catalog. Another column of the object has that name: "
         "rename the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
-        for name in dict.fromkeys(name for item in objects for name in item.fields.shadowed)
+        for name in dict.fromkeys(name for item in objects for name in item.columns.shadowed)
     ]
     return Discovered(objects, warnings)
 

@@ -13,7 +13,7 @@ import msgspec
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from destination_marketo_programs.config import ProgramLink, Settings
     from destination_marketo_programs.marketo.assets import Program, Status
@@ -48,19 +48,61 @@ _JSON_TYPES: Final[dict[str, JsonObject]] = {
 }
 """Marketo's data type -> JSON schema; every type that is not here is text."""
 
+_TEXT: Final = {"type": ["null", "string"]}
+_OWN: Final[dict[str, JsonObject]] = {
+    SCAN_COUNT: {**_INTEGER, "title": "Scan count"},
+    QUALIFIER: {"type": ["null", "string", "array"], "title": "Qualifier"},
+    EVENT: {"type": ["null", "string", "integer"], "title": "Event ID"},
+    EVENT_NAME: {**_TEXT, "title": "Event name"},
+}
+"""The connector's own columns, without `program_status`, which depends on the program."""
 
-class FieldNames(NamedTuple):
-    """What the properties of an object stand for.
+
+class ObjectColumns(NamedTuple):
+    """What the columns of an object stand for, by name.
 
     Attributes:
-        lead: REST names of the lead fields that a record may carry, without `id`.
-        member: REST names of the program member fields; their properties begin with `member.`.
-        shadowed: properties of fields that are left out because an earlier part of the object has that name.
+        own: the connector's own columns, such as `program_status`, and the named qualifiers.
+        lead: REST names of lead fields, the lookup field first; without `id`.
+        member: REST names of program member fields; their columns begin with `member.`.
+        shadowed: columns of fields that are left out because `own` has that name.
     """
 
+    own: tuple[str, ...]
     lead: tuple[str, ...]
     member: tuple[str, ...]
     shadowed: tuple[str, ...]
+
+    def names(self) -> list[str]:
+        """Every column that a record of the object may have."""
+        columns = (*self.own, LEAD_ID, *self.lead, *(MEMBER_PREFIX + name for name in self.member))
+        return list(dict.fromkeys(columns))
+
+
+def object_columns(
+    settings: Settings, lead: Iterable[str], member: Iterable[str], *, routed_by_event: bool
+) -> ObjectColumns:
+    """The columns of an object.
+
+    Args:
+        settings: the configuration.
+        lead: REST names of the lead fields that can be updated.
+        member: likewise, of program members.
+        routed_by_event: true for `Program members`, false for the object of one program.
+    """
+    qualifiers = (mapping.qualifier for mapping in settings.qualifier_mappings if mapping.qualifier)
+    events = (EVENT, EVENT_NAME) if routed_by_event else ()
+    own = tuple(dict.fromkeys((PROGRAM_STATUS, SCAN_COUNT, QUALIFIER, *events, *qualifiers)))
+    lookup = settings.lead_sync.lookup_field
+    # A key stays what it is whatever else reads its column: without it nobody could be found.
+    lead = [name for name in lead if name not in {lookup, LEAD_ID}]
+    columns = {name: MEMBER_PREFIX + name for name in member}
+    return ObjectColumns(
+        own,
+        (lookup, *(name for name in lead if name not in own)),
+        tuple(name for name, column in columns.items() if column not in own),
+        tuple(column for column in (*lead, *columns.values()) if column in own),
+    )
 
 
 class ActivationObject(msgspec.Struct, frozen=True):
@@ -76,7 +118,7 @@ class ActivationObject(msgspec.Struct, frozen=True):
     name: str
     program_id: int | None
     properties: dict[str, JsonObject]
-    fields: FieldNames
+    columns: ObjectColumns
     required: tuple[str, ...] = ()
 
     def operation(self, settings: Settings) -> JsonObject:
@@ -128,59 +170,33 @@ class ObjectSchemas:
         self._settings = settings
         lookup = settings.lead_sync.lookup_field
         known = lead.get(lookup)
-        self._keys = {
-            LEAD_ID: {"type": ["null", "integer"], "title": _title(lead.get(LEAD_ID), "Marketo lead ID")},
-            lookup: {"type": ["null", "string"], "title": lookup} if known is None else field_schema(known),
-        }
-        self._lead = {
-            field.name: field_schema(field)
-            for field in lead.values()
-            if field.updateable and field.name not in self._keys
-        }
-        self._member = {
-            MEMBER_PREFIX + field.name: field_schema(field) for field in (member or {}).values() if field.updateable
-        }
+        self._lead = {field.name: field_schema(field) for field in lead.values() if field.updateable}
+        self._lead[lookup] = {**_TEXT, "title": lookup} if known is None else field_schema(known)
+        self._lead[LEAD_ID] = {**_INTEGER, "title": _title(lead.get(LEAD_ID), "Marketo lead ID")}
+        self._member = {field.name: field_schema(field) for field in (member or {}).values() if field.updateable}
 
     def program_members(self) -> ActivationObject:
         """The object whose records are routed by event and stream."""
         every_link_has_an_event = all(link.event for link in self._settings.program_links)
-        head = {
-            **self._head({"type": ["null", "string"]}),
-            EVENT: {"type": ["null", "string", "integer"], "title": "Event ID"},
-            EVENT_NAME: {"type": ["null", "string"], "title": "Event name"},
-        }
-        return self._object(PROGRAM_MEMBERS, None, head, (EVENT,) if every_link_has_an_event else ())
+        required = (EVENT,) if every_link_has_an_event else ()
+        return self._object(PROGRAM_MEMBERS, None, _TEXT, required)
 
-    def program(self, program: Program, statuses: Sequence[Status] | None = None) -> ActivationObject:
-        """The object of one linked program; without statuses, `program_status` takes any text."""
-        status: JsonObject = {"type": ["null", "string"]}
-        if statuses is not None:
-            status["enum"] = [None, *usable_statuses(statuses)]
-        return self._object(f"Program {program.id}: {program.name}", program.id, self._head(status))
-
-    def _head(self, status: JsonObject) -> dict[str, JsonObject]:
-        """The columns that come before Marketo's fields."""
-        named = {mapping.qualifier: mapping for mapping in self._settings.qualifier_mappings if mapping.qualifier}
-        return {
-            **{name: {"type": ["null", "string"], "title": name} for name in named},
-            PROGRAM_STATUS: {**status, "title": "Program status"},
-            SCAN_COUNT: {"type": ["null", "integer"], "title": "Scan count"},
-            QUALIFIER: {"type": ["null", "string", "array"], "title": "Qualifier"},
-        }
+    def program(self, program: Program, statuses: Iterable[Status]) -> ActivationObject:
+        """The object of one linked program, with the statuses of its channel to choose from."""
+        status = {**_TEXT, "enum": [None, *usable_statuses(statuses)]}
+        return self._object(f"Program {program.id}: {program.name}", program.id, status)
 
     def _object(
-        self, name: str, program_id: int | None, head: dict[str, JsonObject], required: tuple[str, ...] = ()
+        self, name: str, program_id: int | None, status: JsonObject, required: tuple[str, ...] = ()
     ) -> ActivationObject:
-        fields = {**self._lead, **self._member}
-        # A key stays what it is whatever else reads its column: without it nobody could be found.
-        properties = {**head, **self._keys, **{field: schema for field, schema in fields.items() if field not in head}}
-        lookup = self._settings.lead_sync.lookup_field
-        names = FieldNames(
-            (lookup, *(field for field in self._lead if field not in head)),
-            tuple(field.removeprefix(MEMBER_PREFIX) for field in self._member if field not in head),
-            tuple(field for field in fields if field in head),
-        )
-        return ActivationObject(name, program_id, properties, names, required)
+        columns = object_columns(self._settings, self._lead, self._member, routed_by_event=program_id is None)
+        known = {**_OWN, PROGRAM_STATUS: {**status, "title": "Program status"}}
+        properties = {column: known.get(column) or {**_TEXT, "title": column} for column in columns.own}
+        for field in (LEAD_ID, *columns.lead):
+            properties[field] = self._lead[field]
+        for field in columns.member:
+            properties[MEMBER_PREFIX + field] = self._member[field]
+        return ActivationObject(name, program_id, properties, columns, required)
 
 
 def field_schema(field: FieldInfo) -> JsonObject:
@@ -188,7 +204,7 @@ def field_schema(field: FieldInfo) -> JsonObject:
     schema = _JSON_TYPES.get(field.data_type.casefold())
     if schema is not None:
         return {**schema, "title": _title(field, field.name)}
-    text: JsonObject = {"type": ["null", "string"], "title": _title(field, field.name)}
+    text: JsonObject = {**_TEXT, "title": _title(field, field.name)}
     if field.length is not None:
         text["maxLength"] = field.length
     return text

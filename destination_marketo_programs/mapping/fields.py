@@ -103,7 +103,7 @@ class FieldRule(msgspec.Struct, frozen=True, gc=False):
             return
         scalar = sendable(value, self.column, self.field)
         if scalar is None:
-            if clear_blanks:
+            if clear_blanks and not self.only_true:
                 fields[self.field] = None
             return
         converted = plain_number(self.convert(scalar))

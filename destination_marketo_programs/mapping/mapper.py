@@ -185,9 +185,11 @@ class RuleMapper:
         column = self._rules.status
         if column is None:
             return None
-        text = text_of(column.read(record))
-        status = "" if text is None else text.strip()
-        if not status:
+        value = column.read(record)
+        if value is None or value is ABSENT:
+            return None
+        status = (text_of(value) or "").strip()
+        if not status and isinstance(value, str):
             return None
         if status in self._rules.statuses.get(default.program_id, ()):
             return Target(default.program_id, status, default.event)
@@ -195,10 +197,10 @@ class RuleMapper:
             True,
             Category.STATUS_NOT_FOUND,
             default.program_id,
-            default.program_status,
+            None,  # the link's own status is not what could not be found
             default.event,
             f"The record's {column.name} is not a status of the program.",
-            field_detail(column.name, status),
+            field_detail(column.name, value),
         )
 
     def _by_qualifier(

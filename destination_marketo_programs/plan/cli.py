@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
 from destination_marketo_programs.catalog import read_catalog, stream_problems
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.pipeline import Terminated
@@ -93,12 +94,15 @@ def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
     if settings is None:
         raise _CannotPlanError(problems_text(problems))
     scrubber.add(settings.secrets())
-    problems += stream_problems(streams, settings.lead_sync.mode)
+    problems += stream_problems(streams, settings.lead_sync.mode, object_problems(settings))
     client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
     # The outcome storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
-    preflight = run_preflight(client, settings, NoStore(), problems, raise_transient=True)
-    if preflight.problems:
-        raise _CannotPlanError(problems_text(preflight.problems))
+    preflight = run_preflight(
+        client, settings, NoStore(), problems, raise_transient=True, member_fields=any_object(streams)
+    )
+    problems = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
+    if problems:
+        raise _CannotPlanError(problems_text(problems))
     for note in preflight.notes:
         logger.info(note)
     log_stream_notes(settings, streams)

@@ -21,12 +21,12 @@ from destination_marketo_programs.preflight.statuses import Statuses
 from destination_marketo_programs.storage import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.mapping import FieldCatalog
-    from destination_marketo_programs.marketo.assets import Program
+    from destination_marketo_programs.marketo.assets import Program, Status
     from destination_marketo_programs.marketo.client import MarketoClient
     from destination_marketo_programs.storage import OutcomeStore
 
@@ -39,6 +39,7 @@ class Preflight(NamedTuple):
         notes: for LOG INFO: allowed, but worth knowing.
         programs: the linked programs that were found, by id.
         steps: (program id, status name) -> step, for all statuses of these programs, hidden ones included.
+        statuses: program id -> statuses in the order of its channel, hidden ones included.
         fields: writable fields; None for an object whose fields were not asked for or not told.
         used_today: calls of the API user since midnight when the checks began; 0 where Marketo does not tell.
     """
@@ -49,6 +50,7 @@ class Preflight(NamedTuple):
     steps: dict[tuple[int, str], int]
     fields: FieldCatalog
     used_today: int
+    statuses: Mapping[int, Sequence[Status]]
 
 
 def run_preflight(
@@ -58,6 +60,7 @@ def run_preflight(
     config_problems: Sequence[Problem] = (),
     *,
     raise_transient: bool = False,
+    member_fields: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> Preflight:
     """Check everything that can be checked without writing to Marketo, and tell the client's budget what is used.
@@ -68,6 +71,7 @@ def run_preflight(
         store: is probed: writes, reads and deletes an object.
         config_problems: what reading the configuration found; merged with the rest.
         raise_transient: raise what may work later instead of reporting it, so that a sync can be tried again.
+        member_fields: ask for the fields of memberships even if no field mapping needs them.
         now: UTC, for the time at which the quota starts anew.
 
     Raises:
@@ -75,7 +79,7 @@ def run_preflight(
             if it is transient.
         StoppedError: the process is ending.
     """
-    facts = ask_marketo(client, settings, now(), raise_transient=raise_transient)
+    facts = ask_marketo(client, settings, now(), raise_transient=raise_transient, member_fields=member_fields)
     catalog = catalog_of(facts)
     statuses = Statuses(facts.programs, facts.channels or {})
     problems = [
@@ -96,7 +100,13 @@ def run_preflight(
         *budget_notes(settings, facts.used_today),
     ]
     return Preflight(
-        sorted(problems, key=_place_in_form), notes, facts.programs, statuses.steps(), catalog, facts.used_today or 0
+        sorted(problems, key=_place_in_form),
+        notes,
+        facts.programs,
+        statuses.steps(),
+        catalog,
+        facts.used_today or 0,
+        statuses.by_program(),
     )
 
 

@@ -49,6 +49,10 @@ class Statuses:
             for status in self._channels[program.channel]
         }
 
+    def by_program(self) -> dict[int, Sequence[Status]]:
+        """Program id -> statuses in the order of its channel, hidden ones included."""
+        return {program.id: self._channels[program.channel] for program in self._programs.values()}
+
     def problems(self, settings: Settings) -> Iterator[Problem]:
         """Statuses that Marketo would not find, or that nobody should be given."""
         yield from self._of_links(settings.program_links)

@@ -51,6 +51,21 @@ class ProgramInfo(msgspec.Struct):
     address: str = ""
 
 
+class StreamInfo(msgspec.Struct):
+    """A stream of the configured catalog, as far as sending its records again needs it.
+
+    Attributes:
+        namespace: blank if it has none.
+        primary_key: column paths.
+        destination_object_name: the object that its records are for; blank for ordinary streams.
+    """
+
+    name: str
+    namespace: str = ""
+    primary_key: list[list[str]] = msgspec.field(default_factory=list)
+    destination_object_name: str = ""
+
+
 class ImportJob(msgspec.Struct):
     """A bulk import that this run has begun.
 
@@ -82,6 +97,7 @@ class RunFile(msgspec.Struct, kw_only=True):
         host, host_id: name of the machine, and what tells process ids on it apart (boot and process namespace).
         process_id, process_started: of the writer; the second notices that an id was given to another process.
         programs: those that links name.
+        streams: of the configured catalog.
         events: names of events by their ids, as the records gave them.
         records_read, records_settled: so far.
         leads, outcomes: counts by result, as `report --format json` has them.
@@ -110,6 +126,7 @@ class RunFile(msgspec.Struct, kw_only=True):
     process_id: int = 0
     process_started: str = ""
     programs: list[ProgramInfo] = msgspec.field(default_factory=list)
+    streams: list[StreamInfo] = msgspec.field(default_factory=list)
     events: dict[str, str] = msgspec.field(default_factory=dict)
     records_read: int = 0
     records_settled: int = 0

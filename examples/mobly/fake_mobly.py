@@ -1,35 +1,35 @@
 """A stand-in for Mobly's REST API v0 over real HTTP: events, event leads, leads and tag groups, read-only.
 
-As the official description has it: `x-api-key`, lists of at most 50 by zero-based page index, and one token
-bucket per key (bursts of 20, refilled with 1 per second, 429 with `Retry-After`).
-Source: https://core-api.getmobly.com/api/v0 (OpenAPI of v0).
+As the official description has it: `x-api-key` (401 without one, 403 for a wrong one), lists of at most 50 by
+zero-based page index (`limit` above 50 counts as 50), and one token bucket per key: bursts of 20, refilled with 1 per
+second, `X-RateLimit-*` on every answer to a valid key, 429 with `Retry-After`.
+Sources: https://core-api.getmobly.com/api/v0 (OpenAPI of v0), https://help.getmobly.com/documentation/rest-api/rest-api-v0
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import copy
 import math
 import signal
 import threading
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from aiohttp import web
-from marketo_programs_demo import leads as sample
+from organisation import Organisation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
+
+__all__ = ["API_KEY", "Call", "FakeMobly", "Organisation", "TokenBucket"]
 
 Json = dict[str, Any]
 
 API_KEY: Final = "fake-mobly-key"
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 50
-_BESIDE_THE_LEAD: Final = ("event_id", "event_name", "registered", "checkedIn")
 _STARTS_WITHIN_SECONDS: Final = 10.0
 
 
@@ -46,7 +46,7 @@ class TokenBucket:
     """Mobly's limit: `burst` calls at once, `per_second` more each second."""
 
     def __init__(self, burst: int, per_second: float, now: Callable[[], float] = time.monotonic) -> None:
-        self._burst = burst
+        self.burst = burst
         self._per_second = per_second
         self._now = now
         self._tokens = float(burst)
@@ -55,124 +55,22 @@ class TokenBucket:
     def seconds_to_wait(self) -> float:
         """Take a token and return 0.0, or return how long it takes until there is one, taking none."""
         now = self._now()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+        self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         if self._tokens < 1:
             return (1 - self._tokens) / self._per_second
         self._tokens -= 1
         return 0.0
 
+    @property
+    def remaining(self) -> int:
+        """Whole tokens left after the last call."""
+        return int(self._tokens)
 
-class Organisation:
-    """What one Mobly customer has stored. Every method may be called from any thread."""
-
-    def __init__(self, events: Iterable[Json] = (), tag_groups: Iterable[Json] = ()) -> None:
-        self._lock = threading.Lock()
-        self._events = {event["id"]: copy.deepcopy(event) for event in events}
-        self._tag_groups = [copy.deepcopy(group) for group in tag_groups]
-        self._leads: dict[str, Json] = {}
-        self._event_leads: dict[int, dict[str, Json]] = {number: {} for number in self._events}
-
-    @classmethod
-    def with_sample_leads(cls, count: int, marketo_ids: Sequence[int] = ()) -> Self:
-        """The demo's events, qualifiers and `count` captures (see `leads.generate`)."""
-        organisation = cls(sample.EVENTS, sample.TAG_GROUPS)
-        for record in sample.generate(count, marketo_ids=marketo_ids):
-            organisation.add(record)
-        return organisation
-
-    def add(self, record: Json) -> None:
-        """Store a lead with `event_id`, `registered` and `checkedIn` beside its fields, as `generate` has it."""
-        lead = {name: value for name, value in record.items() if name not in _BESIDE_THE_LEAD}
-        association = {
-            "leadId": record["id"],
-            "registered": record["registered"],
-            "checkedIn": record["checkedIn"],
-        }
-        with self._lock:
-            self._leads.setdefault(record["id"], copy.deepcopy(lead))
-            self._event_leads[record["event_id"]][record["id"]] = association
-
-    def scan_badge(self, event_id: int, email: str, **fields: Any) -> str:
-        """What the app does when a badge is scanned at an event.
-
-        A person already captured at the event is scanned once more; anyone else becomes a new lead.
-
-        Args:
-            event_id: one of the organisation's events.
-            email: read from the badge.
-            fields: further members of `LeadV0Response`, such as `firstName`.
-
-        Returns:
-            The lead's id.
-        """
-        with self._lock:
-            here = self._event_leads[event_id]
-            for lead_id in here:
-                lead = self._leads[lead_id]
-                if (lead["email"] or "").lower() == email.lower():
-                    lead["numberOfScans"] += 1
-                    here[lead_id]["checkedIn"] = True
-                    return lead_id
-            lead = _blank_lead() | {"email": email} | copy.deepcopy(fields)
-            self._leads[lead["id"]] = lead
-            here[lead["id"]] = {"leadId": lead["id"], "registered": False, "checkedIn": True}
-            return str(lead["id"])
-
-    def pick_tag(self, lead_id: str, group: str, value: str) -> None:
-        """Answer a qualifier for a lead: pick the option `value` of the tag group named `group`."""
-        with self._lock:
-            options = next(one for one in self._tag_groups if one["name"] == group)["tagOptions"]
-            option = next(one for one in options if one["value"] == value)
-            self._leads[lead_id]["tags"].append({"tagOptionId": option["id"], "value": option["value"]})
-
-    def events(self) -> list[Json]:
-        """All events."""
-        with self._lock:
-            return copy.deepcopy(list(self._events.values()))
-
-    def tag_groups(self) -> list[Json]:
-        """All qualifiers."""
-        with self._lock:
-            return copy.deepcopy(self._tag_groups)
-
-    def leads(self) -> list[Json]:
-        """All leads, in the order they were captured."""
-        with self._lock:
-            return copy.deepcopy(list(self._leads.values()))
-
-    def lead(self, lead_id: str) -> Json | None:
-        """One lead."""
-        with self._lock:
-            return copy.deepcopy(self._leads.get(lead_id))
-
-    def event_leads(self, event_id: int) -> list[Json] | None:
-        """Who was at an event; None where there is no such event."""
-        with self._lock:
-            here = self._event_leads.get(event_id)
-            return None if here is None else copy.deepcopy(list(here.values()))
-
-
-def _blank_lead() -> Json:
-    return {
-        "id": str(uuid.uuid4()),
-        "createdAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "isEnriched": False,
-        "firstName": None,
-        "lastName": None,
-        "email": None,
-        "description": None,
-        "jobTitle": None,
-        "address": None,
-        "phoneNumbers": {"leadProvided": [], "moblyProvided": []},
-        "company": {},
-        "numberOfScans": 1,
-        "lastScannedBy": None,
-        "activations": [],
-        "tags": [],
-        "leadActivityEvents": [],
-        "remoteIds": [],
-    }
+    @property
+    def seconds_until_full(self) -> float:
+        """How long it takes until the bucket is full again, from the last call on."""
+        return (self.burst - self._tokens) / self._per_second
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer to the client, no failure of this program
@@ -188,7 +86,7 @@ class FakeMobly:
 
     Args:
         organisation: what it serves; may change while it runs.
-        api_key: the only key it accepts; anything else gets 401.
+        api_key: the only key it accepts; any other gets 403, none gets 401.
         burst: calls at once.
         per_second: calls per second after that.
         largest_page: records per page that it gives at most, whatever `limit` asks for.
@@ -209,7 +107,7 @@ class FakeMobly:
         self.api_key = api_key
         self._largest_page = largest_page
         self.calls: list[Call] = []
-        self._bucket = TokenBucket(burst, per_second)
+        self.bucket = TokenBucket(burst, per_second)
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -273,29 +171,43 @@ class FakeMobly:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+        limited: dict[str, str] = {}
         try:
-            self._admit(request)
+            limited = self._admit(request)
             response: web.StreamResponse = await handler(request)
         except _Refusal as refusal:
             body = {"status": refusal.status, "error": refusal.error}
             response = web.json_response(body, status=refusal.status, headers=refusal.headers)
         except web.HTTPException as error:
             response = web.json_response({"status": error.status, "error": error.reason}, status=error.status)
+        response.headers.update(limited)
         self.calls.append(Call(time.monotonic(), request.path, dict(request.query), response.status))
         return response
 
-    def _admit(self, request: web.Request) -> None:
-        if request.headers.get("x-api-key") != self.api_key:
+    def _admit(self, request: web.Request) -> dict[str, str]:
+        """Take a token for the call and return the headers that say what is left, or refuse it."""
+        key = request.headers.get("x-api-key")
+        if not key:
             raise _Refusal(401, "Unauthorized")
-        wait = self._bucket.seconds_to_wait()
+        if key != self.api_key:
+            raise _Refusal(403, "Forbidden")
+        wait = self.bucket.seconds_to_wait()
+        headers = {
+            "X-RateLimit-Limit": str(self.bucket.burst),
+            "X-RateLimit-Remaining": str(self.bucket.remaining),
+            "X-RateLimit-Reset": str(math.ceil(time.time() + self.bucket.seconds_until_full)),
+        }
         if wait:
-            raise _Refusal(429, "Too Many Requests", {"Retry-After": str(math.ceil(wait))})
+            raise _Refusal(429, "Too Many Requests", headers | {"Retry-After": str(math.ceil(wait))})
+        return headers
 
     async def _list_events(self, request: web.Request) -> web.Response:
         return self._page(request, "events", self.organisation.events())
 
     async def _list_leads(self, request: web.Request) -> web.Response:
-        return self._page(request, "leads", self.organisation.leads())
+        limit, offset = self._paging(request)
+        leads = self.organisation.leads(offset * limit, (offset + 1) * limit)
+        return _list_answer("leads", leads, limit, offset, self.organisation.number_of_leads())
 
     async def _list_tag_groups(self, request: web.Request) -> web.Response:
         return self._page(request, "tagGroups", self.organisation.tag_groups())
@@ -320,18 +232,20 @@ class FakeMobly:
         return web.json_response({"status": 200, "results": lead})
 
     def _page(self, request: web.Request, collection: str, items: list[Json]) -> web.Response:
+        limit, offset = self._paging(request)
+        return _list_answer(collection, items[offset * limit : (offset + 1) * limit], limit, offset, len(items))
+
+    def _paging(self, request: web.Request) -> tuple[int, int]:
         limit = _whole_number(request.query.get("limit", str(DEFAULT_LIMIT)), "limit")
         offset = _whole_number(request.query.get("offset", "0"), "offset")
-        if not 1 <= limit <= MAX_LIMIT:
-            raise _Refusal(400, f"limit must be between 1 and {MAX_LIMIT}")
-        limit = min(limit, self._largest_page)
-        return web.json_response(
-            {
-                "status": 200,
-                "pagination": {"limit": limit, "offset": offset},
-                "results": {collection: items[offset * limit : (offset + 1) * limit], "total": len(items)},
-            }
-        )
+        if not limit:
+            raise _Refusal(400, "limit must be at least 1")
+        return min(limit, MAX_LIMIT, self._largest_page), offset
+
+
+def _list_answer(collection: str, items: list[Json], limit: int, offset: int, total: int) -> web.Response:
+    pagination = {"limit": limit, "offset": offset}
+    return web.json_response({"status": 200, "pagination": pagination, "results": {collection: items, "total": total}})
 
 
 def _whole_number(text: str, name: str) -> int:

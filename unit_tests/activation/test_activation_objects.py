@@ -216,7 +216,7 @@ def test_a_key_stays_a_key_if_a_qualifier_reads_the_same_column() -> None:
     found = discover(settings, facts_of())
     assert found.warnings == []
     assert operations(found, settings)[0]["json_schema"]["properties"]["id"]["type"] == ["null", "integer"]
-    assert found.objects[0].fields.lead[0] == "email"
+    assert found.objects[0].columns.lead[0] == "email"
 
 
 def test_programs_that_nobody_can_be_added_to_are_left_out_with_the_path_of_their_links() -> None:

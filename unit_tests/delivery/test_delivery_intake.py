@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from destination_marketo_programs.delivery import intake
 from destination_marketo_programs.delivery.intake import CHUNK_BYTES, CHUNKS_AHEAD, InputEnded, Intake, Lines
+from destination_marketo_programs.protocol import MAX_LINE_BYTES, LineTooLongError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 
 
-def read_all(data: bytes, chunk_bytes: int) -> tuple[list[tuple[int, bytes]], InputEnded]:
+def read_all(
+    data: bytes, chunk_bytes: int, max_line_bytes: int = MAX_LINE_BYTES
+) -> tuple[list[tuple[int, bytes]], InputEnded]:
     """Numbered lines of an input, with as many permits as it takes."""
     read_end, write_end = os.pipe()
 
     def feed() -> None:
-        with os.fdopen(write_end, "wb") as pipe:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe:
             pipe.write(data)
 
     feeder = threading.Thread(target=feed, daemon=True)
@@ -35,13 +39,13 @@ def read_all(data: bytes, chunk_bytes: int) -> tuple[list[tuple[int, bytes]], In
     events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
     numbered: list[tuple[int, bytes]] = []
     with patch.object(intake, "CHUNK_BYTES", chunk_bytes):
-        source = Intake(read_end)
+        source = Intake(read_end, max_line_bytes)
         source.start(events.put)
         while isinstance(event := events.get(timeout=SECONDS), Lines):
             numbered += list(enumerate(event.lines, event.first_number))
             source.permit()
+    os.close(read_end)  # a feeder that nobody reads any more ends with that
     feeder.join(SECONDS)
-    os.close(read_end)
     return numbered, event
 
 
@@ -68,6 +72,41 @@ def test_a_line_longer_than_a_chunk_does_not_wait_for_permits() -> None:
     line = b"x" * (CHUNKS_AHEAD + 50) * 10
     numbered, _ = read_all(line + b"\nnext", 10)
     assert numbered == [(1, line), (2, b"next")]
+
+
+@pytest.mark.parametrize(
+    ("data", "number", "before"),
+    [
+        (b"x" * 1_000_000, 1, []),
+        (b"a\nb\n" + b"x" * 1_000_000 + b"\nc\n", 3, [b"a", b"b"]),
+        (b"x" * 101 + b"\n", 1, []),
+    ],
+)
+def test_a_line_that_is_too_long_ends_the_input_with_its_number(data: bytes, number: int, before: list[bytes]) -> None:
+    numbered, ended = read_all(data, 10, max_line_bytes=100)
+    assert [line for _, line in numbered] == before
+    assert isinstance(ended.error, LineTooLongError)
+    assert ended.error.line_number == number
+    assert "xx" not in str(ended.error)
+
+
+def test_a_line_of_just_the_bound_is_read() -> None:
+    numbered, ended = read_all(b"a\n" + b"x" * 100 + b"\nb", 10, max_line_bytes=100)
+    assert [line for _, line in numbered] == [b"a", b"x" * 100, b"b"]
+    assert ended.error is None
+
+
+def test_a_long_line_is_not_held_far_beyond_the_bound() -> None:
+    """Reading stops there: what is left stays in the pipe."""
+    read_end, write_end = os.pipe()
+    events: queue.SimpleQueue[Lines | InputEnded] = queue.SimpleQueue()
+    with patch.object(intake, "CHUNK_BYTES", 10):
+        Intake(read_end, max_line_bytes=100).start(events.put)
+        os.write(write_end, b"x" * 5_000)
+        assert isinstance(events.get(timeout=SECONDS), InputEnded)
+    assert len(os.read(read_end, 5_000)) >= 5_000 - 120
+    os.close(read_end)
+    os.close(write_end)
 
 
 def test_input_is_not_read_further_than_permitted() -> None:
