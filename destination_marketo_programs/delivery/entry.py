@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +28,14 @@ class Lookup(Enum):
     """`second` is its result, for whichever program is denied later."""
 
 
+class Best(IntEnum):
+    """The best of a record's outcomes so far, rejections aside."""
+
+    SKIPPED = 0
+    UNCHANGED = 1
+    DELIVERED = 2
+
+
 class Entry(msgspec.Struct, gc=False):
     """One record with a person and at least one target.
 
@@ -47,6 +55,7 @@ class Entry(msgspec.Struct, gc=False):
         detail: what is to be said with a delivered outcome (several leads of one key, fields that a guard kept).
         lookup, denied, second: see `Lookup`.
         rejections: outcomes of the targets that were rejected.
+        best: of its outcomes so far.
         held_bytes: what is counted for it in `Holding`.
     """
 
@@ -68,6 +77,7 @@ class Entry(msgspec.Struct, gc=False):
     denied: list[Target] | None = None
     second: int | Refusal | None = None
     rejections: list[Outcome] | None = None
+    best: Best = Best.SKIPPED
     held_bytes: int = 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
 from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.marketo.errors import (
@@ -94,15 +95,21 @@ class Creates:
         clock: monotonic seconds.
         settle_seconds: how long a create whose answer was lost may still run.
         not_before: monotonic seconds before which no create is sent, as one of an earlier run may still be running.
+        journal: told of every create before it is sent.
     """
 
     def __init__(
-        self, clock: Callable[[], float], settle_seconds: float, not_before: float = float("-inf")
+        self,
+        clock: Callable[[], float],
+        settle_seconds: float,
+        not_before: float = float("-inf"),
+        journal: Journal | None = None,
     ) -> None:
         self.clock = clock
         self.not_before = not_before
         self._lock = threading.Lock()
         self._settle_seconds = settle_seconds
+        self._journal = journal or NoJournal()
         self._in_flight = 0
         self._lost_until = float("-inf")
         self._last_sent: float | None = None
@@ -123,6 +130,7 @@ class Creates:
         return self._in_flight > 0 or self.clock() < self._lost_until
 
     def __enter__(self) -> None:
+        self._journal.creating()
         with self._lock:
             self._in_flight += 1
             self._last_sent = self.clock()

@@ -115,8 +115,6 @@ class Reader:
             note_value(tally.unlinked_events, mapped.unlinked_event)
         for value in mapped.unmapped_values:
             note_value(tally.unmapped_values, value)
-        if mapped.unreadable_id:
-            tally.unreadable_ids += 1
         key = (primary_key_text(message.data, rules.primary_key) if rules.primary_key else None) or mapped.record_id
         is_position = key is None
         key = key or str(position)

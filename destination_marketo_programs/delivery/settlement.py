@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from msgspec import UNSET, UnsetType
 
+from destination_marketo_programs.delivery.entry import Best
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
 
@@ -152,6 +153,10 @@ class Settlement:
             message: what is to be said of the membership.
         """
         self.tally.count(target.program_id, target.program_status, result)
+        if result is not Result.UNCHANGED:
+            entry.best = Best.DELIVERED
+        elif entry.best is Best.SKIPPED:
+            entry.best = Best.UNCHANGED
         if self._stored:
             outcome = self._outcome(entry, target, result, lead_id)
             outcome.request_id, outcome.detail = request_id, entry.detail
@@ -229,6 +234,10 @@ class Settlement:
             return
         if entry.rejections:
             self._store.add_rejected(entry.line, entry.rejections)
+        elif entry.best is Best.DELIVERED:
+            self.tally.leads_delivered += 1
+        elif entry.best is Best.UNCHANGED:
+            self.tally.leads_unchanged += 1
         self._holding.drop(entry)
         self._done.append(Done(entry.ticket, entry.stream, bool(entry.rejections)))
         if self._on_settled is not None:

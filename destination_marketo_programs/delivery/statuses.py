@@ -18,15 +18,17 @@ class Statuses:
     people between statuses of one step, in both directions: those need care from our side.
 
     Args:
-        ranks: (program id, status) -> (step, counts as success, place in the channel's list).
+        ranks: (program id, status) -> (step, counts as success, place in the channel's list, may be sent by this run).
     """
 
-    def __init__(self, ranks: Mapping[tuple[int, str], tuple[int, bool, int]]) -> None:
+    def __init__(self, ranks: Mapping[tuple[int, str], tuple[int, bool, int, bool]]) -> None:
         self._steps = {key: rank[0] for key, rank in ranks.items()}
         of_step: dict[tuple[int, int], int] = {}
-        for (program_id, _), (step, _, _) in ranks.items():
-            of_step[program_id, step] = of_step.get((program_id, step), 0) + 1
-        self._sideways = frozenset(key for key, rank in ranks.items() if of_step[key[0], rank[0]] > 1)
+        for (program_id, _), (step, _, _, sent) in ranks.items():
+            of_step[program_id, step] = of_step.get((program_id, step), 0) + sent
+        self._sideways = frozenset(
+            key for key, (step, _, _, sent) in ranks.items() if sent and of_step[key[0], step] > 1
+        )
         ordered = sorted(ranks, key=lambda key: (key[0], *ranks[key]))
         self._ranks = {key: number for number, key in enumerate(ordered)}
 
@@ -39,7 +41,7 @@ class Statuses:
         return self._steps.get((program_id, status))
 
     def sideways(self, program_id: int, status: str) -> bool:
-        """Whether another status of the channel has the same step, so that Marketo would move people both ways."""
+        """Whether this run may also send another status of the same step: Marketo would move people both ways."""
         return (program_id, status) in self._sideways
 
     def covers(self, program_id: int, held: str, wanted: str) -> bool:

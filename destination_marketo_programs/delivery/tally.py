@@ -39,6 +39,8 @@ class Tally:
         self.unreadable_ids = 0
         self.shared_emails = 0
         self.remembered = 0
+        self.leads_delivered = 0
+        self.leads_unchanged = 0
 
     def count(self, program_id: int | None, status: str | None, result: Result) -> None:
         """Count an outcome."""
@@ -51,6 +53,17 @@ class Tally:
             self.by_code[category, code] += 1
         if category is Category.EXCLUDED and detail:
             note_value(self.excluded_domains, str(detail.get("domain")))
+
+    def leads(self) -> dict[str, int]:
+        """Records by what happened to them: rejected if any program rejected them, delivered if one took them."""
+        told = self.records_rejected + self.leads_delivered + self.leads_unchanged
+        return {
+            "total": self.records_settled,
+            "delivered": self.leads_delivered,
+            "unchanged": self.leads_unchanged,
+            "skipped": self.records_settled - told,
+            "rejected": self.records_rejected,
+        }
 
     @property
     def outcomes(self) -> int:

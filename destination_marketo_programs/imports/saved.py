@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.delivery.entry import Entry
+from destination_marketo_programs.delivery.entry import Best, Entry
 from destination_marketo_programs.model import Person, Target
 from destination_marketo_programs.outcomes import Outcome
 from destination_marketo_programs.protocol import RecordMessage, parse_line
@@ -32,6 +32,7 @@ class Record(NamedTuple):
         email: the folded email.
         targets: programs without an outcome, each (program id, status, event); the first is the next to be reached.
         rejections: outcomes of the programs that rejected it, as plain members.
+        best: the best of its outcomes so far.
     """
 
     stream: int
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     targets: tuple[tuple[int, str, str | None], ...]
     line: bytes
     rejections: tuple[dict[str, object], ...] = ()
+    best: int = 0
 
 
 class Records:
@@ -77,6 +79,7 @@ class Records:
                 tuple((target.program_id, target.program_status, target.event) for target in entry.targets),
                 entry.line,
                 _plain(entry),
+                int(entry.best),
             )
         )
 
@@ -102,6 +105,7 @@ class Records:
             targets,
             len(targets),
             rejections=rejections,
+            best=Best(record.best),
         )
 
     def entry_for_rest(self, record: Record, born: float) -> Entry:
@@ -117,7 +121,7 @@ class Records:
     @staticmethod
     def without_first_target(record: Record, entry: Entry) -> Record:
         """The record after its first program has its outcome."""
-        return record._replace(targets=record.targets[1:], rejections=_plain(entry))
+        return record._replace(targets=record.targets[1:], rejections=_plain(entry), best=int(entry.best))
 
 
 def _plain(entry: Entry) -> tuple[dict[str, object], ...]:

@@ -41,6 +41,7 @@ class Preflight(NamedTuple):
         steps: (program id, status name) -> step, for all statuses of these programs, hidden ones included.
         statuses: program id -> statuses in the order of its channel, hidden ones included.
         fields: writable fields; None for an object whose fields were not asked for or not told.
+        partitions: lead partitions that the API user sees.
         used_today: calls of the API user since midnight when the checks began; 0 where Marketo does not tell.
     """
 
@@ -51,6 +52,7 @@ class Preflight(NamedTuple):
     fields: FieldCatalog
     used_today: int
     statuses: Mapping[int, Sequence[Status]]
+    partitions: int = 0
 
 
 def run_preflight(
