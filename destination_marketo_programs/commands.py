@@ -6,7 +6,13 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from destination_marketo_programs.catalog import read_catalog
-from destination_marketo_programs.config import connector_spec, load_settings, read_json_file, runs_in_cloud
+from destination_marketo_programs.config import (
+    JsonFileError,
+    connector_spec,
+    load_settings,
+    read_json_file,
+    runs_in_cloud,
+)
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.failures import (
@@ -86,10 +92,10 @@ def read_json(path: str, what: str) -> Any:
     Raises:
         ConfigurationError: it cannot be read.
     """
-    value, problem = read_json_file(path, f"--{what}")
-    if problem is not None:
-        raise ConfigurationError([problem])
-    return value
+    try:
+        return read_json_file(path, what)
+    except JsonFileError as error:
+        raise ConfigurationError([error.problem]) from None
 
 
 def load(config: Any, scrubber: Scrubber) -> tuple[Settings | None, list[Problem]]:

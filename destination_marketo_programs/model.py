@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
-from destination_marketo_programs.text import on_one_line
+from destination_marketo_programs.text import LONGEST_NAME, on_one_line
 
 LeadFields = dict[str, Any]
 """REST API name -> JSON scalar, as one row of Sync Leads takes it (without the lookup field and `id`)."""
@@ -113,6 +113,10 @@ Location = tuple[str | int, ...]
 """Keys and list positions from the top, such as `("program_links", 2, "program_status")`."""
 
 
+_LONGEST_OPTION = 400
+"""An option of the command line stands with the path that follows it."""
+
+
 def path_of(location: Location) -> str:
     """Return a location as users write it, such as `program_links[2].program_status`."""
     path = ""
@@ -120,7 +124,8 @@ def path_of(location: Location) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         else:
-            path += f".{on_one_line(step)}" if path else on_one_line(step)
+            longest = _LONGEST_OPTION if step.startswith("--") else LONGEST_NAME
+            path += ("." if path else "") + on_one_line(step, longest)
     return path
 
 
@@ -133,12 +138,14 @@ class Problem(msgspec.Struct, frozen=True):
         message: what is wrong. Never a secret.
         fix: what to do about it.
         place: where in the form's words, such as `Program link 3, event 4711`; "" for places that no form shows.
+        also: further places of the same mistake; "" if there are none.
     """
 
     location: Location
     message: str
     fix: str
     place: str = ""
+    also: str = ""
 
     @property
     def path(self) -> str:
@@ -147,4 +154,5 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         where = f"{self.place} ({self.path})" if self.place else self.path
-        return f"{where}: {self.message} {self.fix}".rstrip()
+        also = f"Also applies to {self.also}. " if self.also else ""
+        return f"{where}: {self.message} {also}{self.fix}".rstrip()

@@ -10,7 +10,7 @@ import logging
 import threading
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from destination_marketo_programs import __version__
@@ -116,6 +116,13 @@ class Delivered(NamedTuple):
     dry_run: DryRun | None
 
 
+class Summarise(Protocol):
+    """Told what a delivery came to."""
+
+    def __call__(self, delivered: Delivered, *, complete: bool) -> None:
+        """`complete`: whether the input was read to its end."""
+
+
 class Session:
     """An open session.
 
@@ -182,7 +189,7 @@ class Session:
         dry_run: bool | None = None,
         store: OutcomeStore | None = None,
         import_pace: ImportPace = DEFAULT_PACE,
-        on_summary: Callable[[Delivered], None] | None = None,
+        on_summary: Summarise | None = None,
     ) -> Delivered:
         """Deliver everything that comes in.
 
@@ -222,7 +229,7 @@ class Session:
         finally:
             delivered = Delivered(run.tally, run.dry_run)
             if on_summary is not None:
-                on_summary(delivered)
+                on_summary(delivered, complete=ending == "complete")
             else:
                 logger.info(run.summary())
             run.end(ending)

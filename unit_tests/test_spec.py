@@ -35,17 +35,24 @@ FULL: dict[str, Any] = {
             "stream": "",
             "lead_scan_threshold": 0,
             "unmapped_qualifier": "use_program_status",
+            "allow_archived": False,
         }
     ],
     "qualifier_mappings": [{"program_id": "1234", "qualifier": "", "value": "Yes", "program_status": "Engaged"}],
     "record_mapping": {"mapping_type": "mobly"},
-    "field_mappings": [{"record_field": "job.title", "marketo_object": "lead", "marketo_field": "title"}],
+    "field_mappings": [
+        {"record_field": "job.title", "marketo_object": "lead", "marketo_field": "title", "write": "auto"}
+    ],
     "lead_sync": {
         "mode": "create_or_update",
         "lookup_field": "email",
         "partition_name": "",
         "blank_values": "keep",
-        "duplicate_leads": "reject",
+        "duplicate_leads": "most_recently_updated",
+        "send": "everything",
+        "send_again_after_days": 30,
+        "acquisition_program": "leave",
+        "excluded_email_domains": [],
     },
     "object_storage_config": {"storage_type": "None"},
     "delivery": {
@@ -56,6 +63,7 @@ FULL: dict[str, Any] = {
         "max_batch_age_seconds": 60,
         "on_rejected": "continue",
         "dry_run": False,
+        "wait_for_other_sync_minutes": 60,
     },
 }
 S3 = {
@@ -80,7 +88,7 @@ CUSTOM = {
 ALLOWED_KEYWORDS = {
     *("title", "description", "type", "const", "enum", "default", "minimum", "maximum", "pattern", "minItems"),
     *("items", "oneOf", "required", "additionalProperties", "properties", "examples"),
-    *("pattern_descriptor", "airbyte_secret", "always_show", "group", "order"),
+    *("pattern_descriptor", "airbyte_secret", "always_show", "display_type", "group", "order"),
 }
 
 
@@ -183,6 +191,7 @@ def test_every_setting_is_described_and_ordered(path: str) -> None:
 
     assert schema["title"]
     assert schema["description"].endswith(".")
+    assert len(schema["description"]) <= 120
     assert "`" not in schema["description"]
     assert "order" in schema
     assert schema.get("pattern") is None or schema["pattern_descriptor"]
@@ -217,14 +226,14 @@ def test_choices_share_one_constant_that_tells_them_apart(path: str) -> None:
         assert choice["title"]
 
 
-def test_groups_are_used_at_the_top_only_and_the_advanced_one_is_last() -> None:
+def test_groups_are_used_at_the_top_only_and_each_has_a_title() -> None:
     schema = connection_specification()
     groups = [group["id"] for group in schema["groups"]]
     used = [inner["group"] for inner in schema["properties"].values()]
 
-    assert groups[-1] == "advanced"
     assert sorted(used, key=groups.index) == used
     assert set(used) == set(groups)
+    assert "advanced" not in groups, "the form has a group of its own of this name"
     assert not [path for path, inner in PROPERTIES.items() if "group" in inner and path.count(".") > 1]
 
 
@@ -236,21 +245,46 @@ def test_examples_fit_their_pattern(path: str) -> None:
         jsonschema.validate(example, schema)
 
 
+PROGRAM_IDS = [
+    *("1234", " PG1234A1 ", "#ME1234A1", "\ufeff1234", "PG1234A1\n", "https://app-sj01.marketo.com/#ME1234A1"),
+    *("https://experience.adobe.com/#/@acme/so:123-ABC-456/marketo-engage/classic/ME1234A1?x=1", "ST1234A1", "MF99A1"),
+    *("https://app-sj01.marketo.com/#/classic/home", "PG1234", "#ST1234A1LA1"),
+]
+
+
+@pytest.mark.parametrize("text", PROGRAM_IDS)
+def test_the_form_lets_through_what_check_puts_right_or_explains(text: str) -> None:
+    """The form would only say that the value does not fit."""
+    assert jsonschema.Draft7Validator(PROPERTIES[".program_links[].program_id"]).is_valid(text)
+    assert jsonschema.Draft7Validator(PROPERTIES[".qualifier_mappings[].program_id"]).is_valid(text)
+
+
+@pytest.mark.parametrize("text", ["", "Spring Summit", "\n"])
+def test_the_form_refuses_what_is_nowhere_near_a_program(text: str) -> None:
+    assert not jsonschema.Draft7Validator(PROPERTIES[".program_links[].program_id"]).is_valid(text)
+
+
 @pytest.mark.parametrize(
-    ("text", "fits"),
+    "text",
     [
-        ("1234", True),
-        (" PG1234A1 ", True),
-        ("https://app-sj01.marketo.com/#ME1234A1", True),
-        ("ST1234A1", True),
-        ("", False),
-        ("Spring Summit", False),
+        *(
+            "https://123-ABC-456.mktorest.com/rest",
+            " 123-ABC-456.mktorest.com/identity\n",
+            "123-abc-456",
+            "\ufeff123-ABC-456",
+        ),
+        *("http://localhost:8700", "127.0.0.1:8700", "https://app-sj01.marketo.com/#MM0A1", "experience.adobe.com"),
+        "http://123-ABC-456.mktorest.com",
     ],
 )
-def test_the_form_leaves_it_to_check_to_name_what_is_no_program(text: str, fits: bool) -> None:
-    schema = PROPERTIES[".program_links[].program_id"]
+def test_the_form_lets_through_addresses_that_check_puts_right_or_explains(text: str) -> None:
+    assert jsonschema.Draft7Validator(PROPERTIES[".domain_url"]).is_valid(text)
 
-    assert jsonschema.Draft7Validator(schema).is_valid(text) is fits
+
+@pytest.mark.parametrize("path", [path for path, schema in PROPERTIES.items() if schema.get("airbyte_secret")])
+def test_no_secret_has_a_default(path: str) -> None:
+    """The platform stores a blank default as a secret, and then cannot find it."""
+    assert "default" not in PROPERTIES[path]
 
 
 @pytest.mark.parametrize("text", ["", "1234"])
@@ -262,6 +296,85 @@ def test_each_call_gives_a_spec_of_its_own() -> None:
     connector_spec()["connectionSpecification"]["properties"].clear()
 
     assert connection_specification()["properties"]
+
+
+# --- what the form shows -------------------------------------------------------------------------------------------
+
+
+def rendered(schema: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """The form by the rules of Airbyte's web app.
+
+    Open are required and `always_show` settings, choices and groups of settings; all others are folded under
+    "Optional fields" after them, whatever their order. A group of settings shows no title. A list shows "Add", and
+    each of its entries is folded, labelled by its values in the alphabetical order of their keys.
+    """
+    inner = sorted(schema["properties"].items(), key=lambda pair: pair[1]["order"])
+    required = schema.get("required", ())
+    folded = []
+    for name, part in inner:
+        if "const" in part:
+            continue
+        if name in required or part.get("always_show") or "oneOf" in part or part["type"] == "object":
+            yield from rendered_setting(part, name in required, indent)
+        else:
+            folded.append(part)
+    if folded:
+        yield f"{indent}> Optional fields: {', '.join(part['title'] for part in folded)}"
+
+
+def rendered_setting(part: dict[str, Any], is_required: bool, indent: str) -> Iterator[str]:
+    if "oneOf" in part:
+        yield f"{indent}{part['title']} ({'tiles' if part.get('display_type') == 'radio' else 'list'})"
+        for choice in part["oneOf"]:
+            yield f"{indent}  ( ) {choice['title']}: {choice['description']}"
+            yield from rendered(choice, f"{indent}        ")
+    elif part["type"] == "object":
+        yield from rendered(part, indent)
+    elif "properties" in part.get("items", ()):
+        yield f"{indent}{part['title']} [+ Add]: {part['description']}"
+        yield from rendered(part["items"], f"{indent}    ")
+    else:
+        yield f"{indent}{part['title']}{'' if is_required else ' (optional)'}: {part['description']}"
+
+
+def test_the_form_shows_what_people_need_first(snapshot: SnapshotAssertion) -> None:
+    """0.1.0 folded a link's event below its program, and bucket, keys and qualifier away."""
+    schema = connection_specification()
+    lines = []
+    for group in schema["groups"]:
+        lines.append(f"== {group['title']} ==")
+        own = {name: part for name, part in schema["properties"].items() if part["group"] == group["id"]}
+        lines += rendered({"properties": own, "required": schema["required"]})
+
+    assert "\n".join(lines) == snapshot
+
+
+def opened(path: str) -> list[str]:
+    schema = ALL[path]
+    return [
+        name
+        for name, part in schema["properties"].items()
+        if name in schema.get("required", ()) or part.get("always_show") or "oneOf" in part
+    ]
+
+
+def test_a_link_shows_event_program_and_status_in_this_order() -> None:
+    assert opened(".program_links[]") == ["event", "program_id", "program_status"]
+
+
+def test_mappings_and_keys_are_open() -> None:
+    assert opened(".qualifier_mappings[]") == ["program_id", "qualifier", "value", "program_status"]
+    assert opened(".field_mappings[]") == ["record_field", "marketo_object", "marketo_field"]
+    assert opened(".object_storage_config<2>")[1:] == [
+        *("s3_bucket_name", "s3_bucket_region", "bucket_path", "access_key_id", "secret_access_key"),
+    ]
+    assert {"qualifier_mappings", "field_mappings", "object_storage_config"} <= set(opened(""))
+
+
+def test_a_list_s_entries_are_told_apart_by_their_labels() -> None:
+    """The web app joins the values of an entry, in the order of their keys."""
+    entry = {"program_status": "Attended", "event": "4711", "program_id": "PG1234A1"}
+    assert " | ".join(str(entry[key]) for key in sorted(entry)) == "4711 | PG1234A1 | Attended"
 
 
 def test_reference_has_a_row_for_every_setting() -> None:

@@ -1,9 +1,10 @@
 """The whole configuration: raw JSON in, frozen typed settings or a list of problems out; and the spec of it.
 
-Doors: `load_settings`, `connector_spec`, `connection_specification`, `reference_rows`.
+Entry points: `read_json_file`, `load_settings`, `runs_in_cloud`, `connector_spec`, `connection_specification`,
+`reference_rows`.
 """
 
-from destination_marketo_programs.config.loading import LoadedSettings, load_settings
+from destination_marketo_programs.config.loading import JsonFileError, LoadedSettings, load_settings, read_json_file
 from destination_marketo_programs.config.settings import (
     BlankValues,
     CustomMapping,
@@ -32,6 +33,7 @@ from destination_marketo_programs.config.spec import (
     connector_spec,
     reference_rows,
 )
+from destination_marketo_programs.config.surroundings import runs_in_cloud
 
 __all__ = [
     "BlankValues",
@@ -40,6 +42,7 @@ __all__ = [
     "DeliverySettings",
     "DuplicateLeads",
     "FieldMapping",
+    "JsonFileError",
     "LeadSync",
     "LeadSyncMode",
     "LoadedSettings",
@@ -59,5 +62,7 @@ __all__ = [
     "connection_specification",
     "connector_spec",
     "load_settings",
+    "read_json_file",
     "reference_rows",
+    "runs_in_cloud",
 ]

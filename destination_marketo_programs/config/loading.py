@@ -1,15 +1,16 @@
-"""From raw JSON to `Settings`, or to every problem in it at once, told for the person who fills in the form."""
+"""From a file to JSON, and from raw JSON to `Settings` or to every problem in it at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from destination_marketo_programs.config.contradictions import Draft, contradictions, draft_of
-from destination_marketo_programs.config.explain import explain
-from destination_marketo_programs.config.places import in_form_order
+from destination_marketo_programs.config.explain import explain_all, tell
 from destination_marketo_programs.config.settings import (
     DeliverySettings,
     FieldMapping,
@@ -20,9 +21,102 @@ from destination_marketo_programs.config.settings import (
     RecordMapping,
     Settings,
 )
+from destination_marketo_programs.model import Problem
+from destination_marketo_programs.text import on_one_line
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.model import Problem
+    from collections.abc import Callable
+
+LARGEST_FILE_BYTES: Final = 64_000_000
+"""A configuration or catalog is far smaller; a device or a data file given by mistake may have no end."""
+
+_LONGEST_PATH = 300
+_EXPECTED: Final = {
+    "Expecting value": "a value",
+    "Expecting property name enclosed in double quotes": "a key in double quotes",
+    "Expecting ':' delimiter": "a colon after the key",
+    "Expecting ',' delimiter": "a comma, or the end of the list or object",
+    "Extra data": "the end of the file",
+    "Unterminated string starting at": "a closing double quote for the text that starts here",
+    "Invalid control character at": "text without line ends (write them as \\n)",
+    "Invalid \\escape": "a valid escape after the backslash (write a backslash as \\\\)",
+    "Invalid \\uXXXX escape": "four hexadecimal digits after \\u",
+    "Illegal trailing comma before end of object": "no comma before the end of the object",
+    "Illegal trailing comma before end of array": "no comma before the end of the list",
+}
+"""Python's words for what is wrong with JSON -> what stands there in sound JSON."""
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+class JsonFileError(Exception):
+    """A JSON file cannot be read.
+
+    Attributes:
+        problem: which file and why, never with anything that is in it.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def read_json_file(path: str, option: str) -> Any:
+    """Read a JSON file that is named on the command line. UTF-8, UTF-16 and UTF-32 are read, with or without a mark.
+
+    Args:
+        path: of the file.
+        option: the option that names it, such as `config`, for messages.
+
+    Raises:
+        JsonFileError: it cannot be opened, is too large, is not JSON, or holds what no JSON file needs.
+    """
+    if path.lstrip().startswith(("{", "[")):
+        _refuse(option, "", "This is JSON itself, not the path of a file.", "Save it to a file and give its path.")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        _refuse(option, path, f"The file cannot be read: {error.strerror or 'unknown reason'}.", _GIVE_PATH)
+    except ValueError:
+        _refuse(option, "", "This is not the path of a file.", _GIVE_PATH)
+    if len(content) > LARGEST_FILE_BYTES:
+        _refuse(option, path, f"The file is larger than {LARGEST_FILE_BYTES // 1_000_000} MB.", _GIVE_PATH)
+    try:
+        return json.loads(content.decode(json.detect_encoding(content)), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        _refuse(option, path, f"Byte {error.start + 1:,} of the file is not valid UTF-8.", "Save the file as UTF-8.")
+    except json.JSONDecodeError as error:
+        expected = _EXPECTED.get(error.msg, "something else")
+        if not content.strip():
+            _refuse(option, path, "The file is empty.", _GIVE_PATH)
+        _refuse(
+            option,
+            path,
+            f"The file is not valid JSON: line {error.lineno:,}, column {error.colno:,} should be {expected}.",
+            "Correct it there; the mistake may be just before.",
+        )
+    except RecursionError:
+        _refuse(option, path, "Lists and objects in the file are nested too deeply.", _GIVE_PATH)
+    except ValueError:
+        _refuse(option, path, "The file holds a number that is too long, or NaN or Infinity.", "Correct the number.")
+
+
+_GIVE_PATH = "Give the path of a JSON file."
+
+
+def _refuse(option: str, path: str, message: str, fix: str) -> NoReturn:
+    """Raise, with the path unless it may be something else than a path."""
+    shown = f" {on_one_line(path, _LONGEST_PATH)}" if path and len(path) <= _LONGEST_PATH else ""
+    raise JsonFileError(Problem((f"--{option}{shown}",), message, fix)) from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -52,11 +146,24 @@ def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
     try:
         settings = Settings.model_validate(raw, context={"cloud": cloud})
     except ValidationError as error:
-        findings = [explain(detail) for detail in error.errors(include_url=False)]
+        problems = explain_all(error.errors(include_url=False))
         if isinstance(raw, dict):
-            findings += contradictions(_salvage(raw), cloud=cloud)
-        return LoadedSettings(None, in_form_order(findings))
-    return LoadedSettings(settings, in_form_order([*contradictions(draft_of(settings), cloud=cloud)]))
+            problems += contradictions(_salvage(raw), cloud=cloud)
+        return LoadedSettings(None, tell(problems, lambda position: _raw_event(raw, position)))
+    return LoadedSettings(settings, tell(contradictions(draft_of(settings), cloud=cloud), events_of(settings)))
+
+
+def events_of(settings: Settings) -> Callable[[int], str]:
+    """Return what tells the event of a program link by its position, for `tell`."""
+    return lambda position: settings.program_links[position].event
+
+
+def _raw_event(raw: Any, position: int) -> str:
+    """The event of a link that may not be one."""
+    links = raw.get("program_links") if isinstance(raw, dict) else None
+    link = links[position] if isinstance(links, list) and position < len(links) else None
+    event = link.get("event") if isinstance(link, dict) else None
+    return event if isinstance(event, str) else ""
 
 
 def _salvage(raw: dict[Any, Any]) -> Draft:
@@ -74,14 +181,19 @@ def _salvage(raw: dict[Any, Any]) -> Draft:
 
 def _one(kind: Any, raw: Any) -> Any:
     """Return what `raw` reads as, or None where it cannot be read."""
+    return _try(TypeAdapter(kind), raw)
+
+
+def _try(adapter: TypeAdapter[Any], raw: Any) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(raw)
+        return adapter.validate_python(raw)
     except ValidationError:
         return None
 
 
 def _each(kind: Any, raw: Any) -> tuple[Any, ...]:
-    """Return what each element reads as; a list that is none counts as one element that cannot be read."""
+    """Return what each element reads as; anything but a list counts as one element that cannot be read."""
     if raw is None:
         return ()
-    return tuple(_one(kind, element) for element in raw) if isinstance(raw, list) else (None,)
+    adapter = TypeAdapter(kind)
+    return tuple(_try(adapter, element) for element in raw) if isinstance(raw, list) else (None,)

@@ -1,7 +1,10 @@
 """The configuration as frozen, typed settings. Titles and descriptions here are what form and docs show.
 
 A key that is null or blank counts as absent. Unknown keys are refused. Values are read leniently where only one
-reading is possible (digits in text are a number), and never otherwise.
+reading is possible (digits in text are a number, blanks around a text are not part of it), and never otherwise.
+
+The form folds every setting that is neither required nor marked `always_show` under "Optional fields", and shows no
+title for a group of settings: hence one form group (`group`) for each, whose title `spec` gives.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -27,9 +29,13 @@ from destination_marketo_programs.config.addresses import (
     PROGRAM_ID_PATTERN,
     UnusableTextError,
     parse_domain_url,
+    parse_email_domain,
     parse_endpoint,
+    parse_folder,
     parse_program_id,
+    pasted,
 )
+from destination_marketo_programs.config.columns import check_column
 
 UnmappedQualifier = Literal["use_program_status", "skip", "reject"]
 MarketoObject = Literal["lead", "program_member"]
@@ -69,14 +75,57 @@ def _read_program_id(value: Any) -> int:
         raise _refused(error) from None
 
 
-def _number_as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _read_text(value: Any) -> Any:
+    """Read a whole number as its digits."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LONGEST_NUMBER:
+        return str(value)
+    return _sound_text(value)
+
+
+def _sound_text(value: Any) -> Any:
+    """Refuse what no file and no call can carry."""
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in value):
+        raise _refused(
+            UnusableTextError("This holds a character that is not text (NUL, or half of a pair).", "Type it again.")
+        )
+    return value
+
+
+_LONGEST_NUMBER = 10**18
+
+
+def _read_endpoint(text: str) -> str:
+    try:
+        return parse_endpoint(text)
+    except UnusableTextError as error:
+        raise _refused(error) from None
+
+
+def _read_folder(text: str) -> str:
+    try:
+        return parse_folder(text)
+    except UnusableTextError as error:
+        raise _refused(error) from None
+
+
+def _read_email_domain(text: str) -> str:
+    try:
+        return parse_email_domain(text)
+    except UnusableTextError as error:
+        raise _refused(error) from None
+
+
+def _read_column(text: str) -> str:
+    try:
+        return check_column(text)
+    except UnusableTextError as error:
+        raise _refused(error) from None
 
 
 def _refuse_flag(value: Any) -> Any:
     if isinstance(value, bool):
         raise PydanticCustomError("int_type", "a flag is no number")
-    return value
+    return pasted(value) if isinstance(value, str) else value
 
 
 def _refuse_none(links: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -86,11 +135,8 @@ def _refuse_none(links: tuple[Any, ...]) -> tuple[Any, ...]:
     return links
 
 
-def _read_endpoint(text: str) -> str:
-    try:
-        return parse_endpoint(text)
-    except UnusableTextError as error:
-        raise _refused(error) from None
+def _without_blanks(value: Any) -> Any:
+    return [entry for entry in value if not _is_blank(entry)] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -112,14 +158,17 @@ ProgramId = Annotated[
         }
     ),
 ]
-ExactText = Annotated[str, BeforeValidator(_number_as_text)]
-StrippedText = Annotated[str, BeforeValidator(_number_as_text), StringConstraints(strip_whitespace=True)]
+ExactText = Annotated[str, BeforeValidator(_read_text)]
+StrippedText = Annotated[str, BeforeValidator(_read_text), AfterValidator(pasted)]
+ColumnText = Annotated[str, BeforeValidator(_read_text), AfterValidator(_read_column)]
 WholeNumber = Annotated[int, BeforeValidator(_refuse_flag)]
-Secret = Annotated[str, StringConstraints(strip_whitespace=True)]
+EmailDomain = Annotated[StrippedText, AfterValidator(_read_email_domain)]
+EmailDomains = Annotated[tuple[EmailDomain, ...], BeforeValidator(_without_blanks)]
+Secret = Annotated[str, BeforeValidator(_sound_text), AfterValidator(pasted)]
 
 
 def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or (isinstance(value, str) and not pasted(value))
 
 
 class _Block(BaseModel):
@@ -133,6 +182,11 @@ class _Block(BaseModel):
         return {key: value for key, value in data.items() if not (key in cls.model_fields and _is_blank(value))}
 
 
+def _shown(**more: Any) -> dict[str, Any]:
+    """Keep an optional setting open in the form."""
+    return {"always_show": True, **more}
+
+
 class ProgramLink(_Block):
     """Which records go to which program, and with which status.
 
@@ -144,79 +198,73 @@ class ProgramLink(_Block):
     event: StrippedText = Field(
         default="",
         title="Event",
-        description="The event's ID or name, as it stands in your records (in Mobly: the number in the event's URL, "
-        "or the event's name). Leave blank to link every record.",
+        description="Event ID or name as in your records. In Mobly: the number in the event's URL. Blank: all records.",
         examples=["4711", "Spring Summit 2026"],
+        json_schema_extra=_shown(),
     )
     program_id: ProgramId = Field(
         title="Program ID",
-        description="Open the program in Marketo and copy its URL from the browser, or only the end of it. In a URL "
-        "that ends in PG1234A1 the ID is 1234. A list (ST), folder (MF) or smart campaign (SC) is no program.",
+        description="The program's URL in Marketo, its end (PG1234A1), or the digits. ST, MF and SC won't work.",
         examples=["1234", "PG1234A1", "https://app-sj01.marketo.com/#ME1234A1"],
     )
-    program_status: ExactText = Field(
+    program_status: StrippedText = Field(
         title="Program status",
-        description="The status people get in the program, spelled exactly as in Marketo (Attended and attended "
-        "differ). You find the statuses under Admin > Tags > Channels: open the channel that the program's "
-        "Summary tab names. Marketo never moves anyone back to an earlier status.",
+        description="Status to set, spelled exactly as in Marketo: Admin > Tags > Channels lists the statuses.",
         examples=["Registered", "Attended"],
     )
     stream: StrippedText = Field(
         default="",
         title="Stream",
-        description="Limits this link to the records of one stream of your source. Leave blank for all streams.",
+        description="Limits this link to one stream, named with the connection's prefix. Blank: all streams.",
         examples=["event_leads"],
     )
     lead_scan_threshold: WholeNumber = Field(
         default=0,
         ge=0,
+        le=1_000_000,
         title="Lead scan threshold",
-        description="How often a lead must have been scanned to be added to the program. 0 adds every captured lead.",
+        description="Minimum number of scans for a lead to be added. 0 adds every captured lead.",
         examples=[0, 2],
     )
     unmapped_qualifier: UnmappedQualifier = Field(
         default="use_program_status",
-        title="If no qualifier mapping applies",
-        description="What happens to a record when there are qualifier mappings for the program but none fits: "
-        "use_program_status gives the status of this link, skip leaves the record out, reject reports it as "
-        "rejected.",
+        title="If no qualifier answer matches",
+        description="use_program_status sets this link's status, skip leaves the record out, reject reports it.",
     )
     allow_archived: bool = Field(
         default=False,
         title="Allow an archived program",
-        description="Adds people although the program is archived. Marketo switches off campaigns in archived folders.",
+        description="Add people even if the program is archived. Marketo turns campaigns off in archived folders.",
     )
 
 
 class QualifierMapping(_Block):
     """A status that a qualifier's value decides. `program_id` is None where it holds for every link."""
 
-    model_config = ConfigDict(title="Qualifier mapping")
+    model_config = ConfigDict(title="Mapping")
 
     program_id: ProgramId | None = Field(
         default=None,
         title="Program ID",
-        description="The program this mapping is for, as in its program link. Leave blank for all of them.",
+        description="The program that this mapping is for, as in its link above. Leave blank for all programs.",
         examples=["1234", "PG1234A1"],
-        json_schema_extra={"pattern": rf"^\s*$|{PROGRAM_ID_PATTERN}"},
+        json_schema_extra=_shown(pattern=rf"^[\s\uFEFF]*$|{PROGRAM_ID_PATTERN}"),
     )
-    qualifier: ExactText = Field(
+    qualifier: ColumnText = Field(
         default="",
         title="Qualifier",
-        description="The field of your records that holds the qualifier's value: a column name, or a JMESPath such "
-        "as answers.demo. Leave blank with Mobly leads to use the qualifier values picked there (tags).",
+        description="Column with the answer, by name or JMESPath. Blank for Mobly leads: the qualifiers picked there.",
         examples=["wants_demo", "answers.demo"],
+        json_schema_extra=_shown(),
     )
     value: ExactText = Field(
-        title="Value",
-        description="The value that decides, exactly as it stands in the record. Where a record has several values, "
-        "one of them has to be this one.",
+        title="Answer",
+        description="The answer to match, exactly as in the record. If a record has several, one of them must match.",
         examples=["Yes"],
     )
-    program_status: ExactText = Field(
+    program_status: StrippedText = Field(
         title="Program status",
-        description="The status to give instead of the link's own, spelled exactly as in Marketo (Admin > Tags > "
-        "Channels). The first mapping in the list that applies decides.",
+        description="Status to set instead, spelled exactly as in Marketo. The first matching mapping wins.",
         examples=["Engaged"],
     )
 
@@ -228,8 +276,8 @@ class MoblyMapping(_Block):
 
     mapping_type: Literal["mobly"] = Field(
         default="mobly",
-        title="Mapping type",
-        description="Leads as Mobly gives them. Email, scans, qualifiers and the usual lead fields are known.",
+        title="Record format",
+        description="Leads from Mobly. Email, scans, qualifiers and common lead fields are mapped for you.",
     )
 
 
@@ -240,39 +288,39 @@ class CustomMapping(_Block):
 
     mapping_type: Literal["custom"] = Field(
         default="custom",
-        title="Mapping type",
-        description="Records of any other source. Name the columns to read below.",
+        title="Record format",
+        description="Records of any other source. You name the columns to read.",
     )
-    email: str = Field(
+    email: ColumnText = Field(
         default="email",
         title="Email column",
-        description="Column name or JMESPath of the email address.",
+        description="Column with the email address: its name or a JMESPath.",
         examples=["email", "contact.email"],
+        json_schema_extra=_shown(),
     )
-    marketo_lead_id: str = Field(
-        default="",
-        title="Marketo lead ID column",
-        description="Column name or JMESPath of Marketo's own number of the person, if your records have it. It is "
-        "tried before the email address.",
-        examples=["marketo_id"],
-    )
-    event: str = Field(
+    event: ColumnText = Field(
         default="event_id",
         title="Event ID column",
-        description="Column name or JMESPath of the event's ID, which is compared with the events in the program "
-        "links.",
+        description="Column with the event ID, which is compared with the events of the program links.",
         examples=["event_id"],
+        json_schema_extra=_shown(),
     )
-    event_name: str = Field(
+    event_name: ColumnText = Field(
         default="",
         title="Event name column",
-        description="Column name or JMESPath of the event's name, if program links name events by their names.",
+        description="Column with the event name, if program links name events by name.",
         examples=["event_name"],
     )
-    scan_count: str = Field(
+    marketo_lead_id: ColumnText = Field(
+        default="",
+        title="Marketo lead ID column",
+        description="Column with the Marketo lead ID, if your records have one. It is tried before the email address.",
+        examples=["marketo_id"],
+    )
+    scan_count: ColumnText = Field(
         default="",
         title="Scan count column",
-        description="Column name or JMESPath of the number of scans, for the lead scan threshold.",
+        description="Column with the number of scans. Required if a program link has a lead scan threshold.",
         examples=["scans"],
     )
 
@@ -285,86 +333,84 @@ class FieldMapping(_Block):
 
     model_config = ConfigDict(title="Field mapping")
 
-    record_field: str = Field(
+    record_field: ColumnText = Field(
         title="Record field",
-        description="The column to read: its name, or a JMESPath such as job.title.",
+        description="Column to read: its name, or a JMESPath such as job.title.",
         examples=["job.title"],
     )
     marketo_object: MarketoObject = Field(
         default="lead",
         title="Marketo object",
-        description="lead for a field of the person, program_member for a custom field of the membership.",
+        description="lead: a field of the person. program_member: a custom field of the program member.",
+        json_schema_extra=_shown(),
     )
     marketo_field: StrippedText = Field(
         title="Marketo field",
-        description="The field's REST API name, which differs from the name on screen: Admin > Field Management > "
-        "Export Field Names lists both.",
+        description="REST API name of the field: Admin > Field Management > Export Field Names lists them.",
         examples=["title", "leadSource"],
     )
     write: FieldWrite = Field(
         default="auto",
         title="When to write",
-        description="auto protects Marketo's opt-out fields (only true is sent) and always writes other fields.",
+        description="auto: always, but opt-out fields only if true. on_create and if_blank read people first.",
     )
 
 
 class LeadSync(_Block):
     """How people are found, created and updated."""
 
-    model_config = ConfigDict(title="People")
+    model_config = ConfigDict(title="Person matching")
 
     mode: LeadSyncMode = Field(
         default="create_or_update",
         title="Create and update",
-        description="create_or_update creates people Marketo does not know and updates the fields of those it does; "
-        "create_missing creates people but never touches the fields of existing ones; match_only never creates "
-        "anyone.",
+        description="create_missing never changes fields of existing people. match_only never creates anyone.",
+        json_schema_extra=_shown(),
     )
     lookup_field: StrippedText = Field(
         default="email",
         title="Lookup field",
-        description="REST API name of the field by which Marketo finds a person. A Marketo lead ID on the record is "
-        "used before it. For a field other than email, add a field mapping that fills it.",
+        description="REST API name of the field to find people by. A field other than email needs a field mapping.",
         examples=["email"],
     )
-    partition_name: str = Field(
+    partition_name: StrippedText = Field(
         default="",
         title="Lead partition",
-        description="Only if your Marketo has lead partitions: the one that new people go to, named as under Admin > "
-        "Workspaces & Partitions.",
+        description="Where new people are created, if Marketo has lead partitions: Admin > Workspaces & Partitions.",
         examples=["EMEA"],
     )
     blank_values: BlankValues = Field(
         default="keep",
         title="Blank values",
-        description="keep leaves a Marketo field as it is where the record's value is empty; clear empties the field.",
+        description="keep leaves the Marketo field as it is if the record's value is blank. clear empties the field.",
     )
     duplicate_leads: DuplicateLeads = Field(
         default="most_recently_updated",
-        title="Several people share the lookup field",
-        description="reject reports the record as rejected so that you can merge the people in Marketo; "
-        "most_recently_updated takes the person that was changed last.",
+        title="If several people match",
+        description="Use the most recently updated person, or reject the record so that you can merge them.",
     )
     send: Send = Field(
         default="everything",
         title="What to send",
-        description="everything sends every record. changes skips records that have not changed; needs a storage.",
+        description="changes skips records and fields that were sent before and have not changed. Needs a storage.",
+        json_schema_extra=_shown(),
     )
     send_again_after_days: WholeNumber = Field(
         default=30,
         ge=0,
+        le=3_650,
         title="Send again after (days)",
-        description="With changes, sends a record again after this many days although it has not changed. 0 = never.",
+        description="With changes, unchanged records are sent again after this many days. 0 means never.",
     )
     acquisition_program: AcquisitionProgram = Field(
         default="leave",
         title="Acquisition program",
-        description="first_program sets the first program of the record for people whom this connector creates.",
+        description="first_program sets it for people whom this connector creates. Nobody else's is changed.",
     )
-    excluded_email_domains: tuple[StrippedText, ...] = Field(
+    excluded_email_domains: EmailDomains = Field(
         default=(),
         title="Excluded email domains",
-        description="People with an email of these domains or their subdomains are skipped.",
+        description="People with an email of these domains or their subdomains are skipped, for example your staff.",
         examples=["example.com"],
     )
 
@@ -377,7 +423,7 @@ class NoStorage(_Block):
     storage_type: Literal["None"] = Field(
         default="None",
         title="Storage type",
-        description="Nothing is stored. The log has a summary, and the rejections without personal data.",
+        description="Nothing is stored: a summary in the log, no page, no memory, no waiting for another sync.",
     )
 
 
@@ -389,14 +435,14 @@ class LocalStorage(_Block):
     storage_type: Literal["Local"] = Field(
         default="Local",
         title="Storage type",
-        description="Files in a folder of the machine that runs the sync. Not for Airbyte Cloud.",
+        description="Files in a folder. On Kubernetes, only a mounted volume is kept. Not for Airbyte Cloud.",
     )
-    path: StrippedText = Field(
+    path: Annotated[StrippedText, AfterValidator(_read_folder)] = Field(
         default="/local/marketo",
         title="Folder",
-        description="The folder to write to; it is created if need be. Self-managed Airbyte keeps what is under "
-        "/local after the sync.",
+        description="Folder to write to; it is created if it doesn't exist. /local is kept only where it is mounted.",
         examples=["/local/marketo"],
+        json_schema_extra=_shown(),
     )
 
 
@@ -412,48 +458,48 @@ class S3Storage(_Block):
     )
     s3_bucket_name: StrippedText = Field(
         title="Bucket name",
-        description="The bucket that takes the files, named as in the list of buckets in the S3 console.",
+        description="Name of the bucket, as in the list of buckets in the S3 console.",
         examples=["marketo-outcomes"],
     )
     s3_bucket_region: StrippedText = Field(
         default="",
         title="Bucket region",
-        description="AWS region of the bucket, as its Properties tab in the S3 console shows it. Needed unless an "
-        "endpoint is given.",
+        description="AWS region of the bucket (its Properties tab shows it). Required unless you give an endpoint.",
         examples=["eu-central-1"],
+        json_schema_extra=_shown(),
     )
     bucket_path: StrippedText = Field(
         default="",
         title="Path in the bucket",
         description="Folder in the bucket. Leave blank for the top of the bucket.",
         examples=["airbyte/marketo"],
+        json_schema_extra=_shown(),
     )
     access_key_id: Secret = Field(
         default="",
         repr=False,
         title="Access key ID",
-        description="From the IAM console: Users > the user > Security credentials. The user needs to read, write "
-        "and delete objects in the bucket.",
+        description="IAM console > Users > Security credentials. The user reads, writes and deletes objects here.",
         examples=["AKIAIOSFODNN7EXAMPLE"],
-        json_schema_extra={"airbyte_secret": True},
+        json_schema_extra=_shown(airbyte_secret=True),
     )
     secret_access_key: Secret = Field(
         default="",
         repr=False,
         title="Secret access key",
-        description="The secret that belongs to the access key ID. AWS shows it once, when the key is made.",
-        json_schema_extra={"airbyte_secret": True},
+        description="The secret of the access key ID. AWS shows it once, when the key is created.",
+        json_schema_extra=_shown(airbyte_secret=True),
     )
     role_arn: StrippedText = Field(
         default="",
         title="Role ARN",
-        description="A role to take on for writing to the bucket, if your organisation works with roles.",
+        description="IAM role to assume for writing to the bucket.",
         examples=["arn:aws:iam::123456789012:role/marketo-outcomes"],
     )
     s3_endpoint: Annotated[StrippedText, AfterValidator(_read_endpoint)] = Field(
         default="",
         title="Endpoint",
-        description="Only for a service other than Amazon's: its address. Leave blank for Amazon S3.",
+        description="Address of an S3-compatible service. Leave blank for Amazon S3.",
         examples=["https://minio.example.com:9000"],
     )
 
@@ -462,68 +508,64 @@ OutcomeStorage = Annotated[NoStorage | LocalStorage | S3Storage, Field(discrimin
 
 
 class DeliverySettings(_Block):
-    """How fast and by which way records go out. `daily_call_budget` is None where we set no cap."""
+    """How fast and by which way records are sent. `daily_call_budget` is None if there is no limit of ours."""
 
     model_config = ConfigDict(title="Delivery")
 
     method: DeliveryMethod = Field(
         default="auto",
         title="Method",
-        description="rest sends up to 300 people per call and learns what became of each; bulk uploads files, which "
-        "saves calls with large loads; auto takes whichever needs fewer calls.",
+        description="rest reports the result of each lead; bulk uploads files; auto uses whichever needs fewer calls.",
     )
     calls_per_20_seconds: WholeNumber = Field(
         default=50,
         ge=1,
         le=100,
         title="Calls per 20 seconds",
-        description="This connector's share of the 100 calls per 20 seconds that Marketo allows all integrations "
-        "together. Adobe advises 50 for one of them.",
+        description="Share of the 100 calls per 20 seconds that all integrations have. Adobe advises 50 for one.",
     )
     concurrent_calls: WholeNumber = Field(
         default=5,
         ge=1,
         le=10,
         title="Calls at once",
-        description="This connector's share of the 10 calls that Marketo works on at once. Adobe advises 5 for one "
-        "integration.",
+        description="Share of the 10 concurrent calls that all integrations have. Adobe advises 5 for one.",
     )
-    daily_call_budget: Annotated[int, Field(ge=1), BeforeValidator(_refuse_flag)] | None = Field(
+    daily_call_budget: Annotated[int, Field(ge=1, le=100_000_000), BeforeValidator(_refuse_flag)] | None = Field(
         default=None,
         title="Daily call budget",
-        description="The sync stops, to go on at the next one, once this connector's user has made this many calls "
-        "today. Admin > Integration > Web Services shows how many your subscription allows (usually 50,000 for all "
-        "integrations). Leave blank for no cap of ours.",
+        description="Stops the sync at this number of calls per day; the next sync resumes. Leave blank for no limit.",
         examples=[40000],
     )
     max_batch_age_seconds: WholeNumber = Field(
         default=60,
         ge=1,
         le=900,
-        title="Longest wait of a record (seconds)",
-        description="Records are collected into calls of up to 300. After this time a call goes out even if it is "
-        "not full.",
+        title="Maximum batching delay (seconds)",
+        description="Longest time that a record waits for a call of up to 300 to fill up.",
     )
     on_rejected: OnRejected = Field(
         default="continue",
         title="If records are rejected",
-        description="continue ends the sync as succeeded and reports them; fail_after_sync delivers everything and "
-        "then ends the sync as failed, so that someone is alerted.",
+        description="fail_after_sync delivers everything, then ends the sync as failed so that Airbyte alerts you.",
+        json_schema_extra=_shown(),
     )
     dry_run: bool = Field(
         default=False,
         title="Dry run",
-        description="Writes nothing to Marketo and reports what would have been done.",
+        description="Writes nothing to Marketo and reports what a sync would do.",
+        json_schema_extra=_shown(),
     )
     wait_for_other_sync_minutes: WholeNumber = Field(
         default=60,
         ge=0,
+        le=10_080,
         title="Wait for another sync (minutes)",
-        description="How long to wait for another sync of the same Marketo instance to end. Needs a storage.",
+        description="How long to wait for another sync to the same Marketo instance to finish. Needs a storage.",
     )
 
 
-_ADD_LINK = "Add at least one link: an event, the ID of its program, and the status people get there."
+_ADD_LINK = "Add at least one link: an event, the ID of its program, and the status to set."
 
 
 class Settings(_Block):
@@ -532,7 +574,7 @@ class Settings(_Block):
     model_config = ConfigDict(title="Marketo Programs destination")
 
     domain_url: DomainUrl = Field(
-        title="Domain URL",
+        title="REST API endpoint",
         description="In Marketo open Admin > Integration > Web Services and copy the Endpoint under REST API.",
         examples=["https://123-ABC-456.mktorest.com"],
         json_schema_extra={
@@ -544,58 +586,55 @@ class Settings(_Block):
     client_id: Secret = Field(
         repr=False,
         title="Client ID",
-        description="You find it in Marketo under Admin > Integration > LaunchPoint: View Details of the custom "
-        "service that was made for Airbyte.",
+        description="In Marketo open Admin > Integration > LaunchPoint > View Details of the service made for Airbyte.",
         json_schema_extra={"airbyte_secret": True, "group": "connection"},
     )
     client_secret: Secret = Field(
         repr=False,
         title="Client secret",
-        description="You find it beside the client ID, in Marketo under Admin > Integration > LaunchPoint.",
+        description="Shown beside the client ID, in Marketo under Admin > Integration > LaunchPoint.",
         json_schema_extra={"airbyte_secret": True, "group": "connection"},
     )
     program_links: Annotated[tuple[ProgramLink, ...], AfterValidator(_refuse_none), Fix(_ADD_LINK)] = Field(
-        title="Program links",
-        description="Which records become members of which program, and with which status. A record goes to the "
-        "program of every link that matches it; where two of them name one program, the earlier link counts.",
+        title="Events → Marketo programs",
+        description="A record is added to the program of every matching link. For one program, the first link wins.",
         json_schema_extra={"group": "programs", "minItems": 1},
     )
     qualifier_mappings: tuple[QualifierMapping, ...] = Field(
         default=(),
-        title="Qualifier mappings",
-        description="Lets the value of a qualifier decide the status, such as Yes to Engaged and No to Member.",
-        json_schema_extra={"group": "programs", "always_show": True},
+        title="Status by qualifier answer",
+        description="Sets the status by a qualifier answer, for example Yes → Engaged, No → Member.",
+        json_schema_extra=_shown(group="programs"),
     )
     record_mapping: RecordMapping = Field(
         default=MoblyMapping(),
-        title="Record mapping",
-        description="What your records look like. Mobly leads, unless you choose otherwise.",
-        json_schema_extra={"group": "records", "always_show": True},
+        title="Record format",
+        description="The format of your records.",
+        json_schema_extra=_shown(group="records", display_type="radio"),
     )
     field_mappings: tuple[FieldMapping, ...] = Field(
         default=(),
         title="Field mappings",
-        description="Further columns to write to fields of the person or of the membership.",
-        json_schema_extra={"group": "records"},
+        description="Additional columns to write to person or program member fields.",
+        json_schema_extra=_shown(group="fields"),
     )
     lead_sync: LeadSync = Field(
         default=LeadSync(),
-        title="People",
-        description="How people are found in Marketo, and whether they are created and updated.",
-        json_schema_extra={"group": "advanced"},
+        title="Person matching",
+        description="How people are found in Marketo, and if they are created and updated.",
+        json_schema_extra={"group": "people"},
     )
     object_storage_config: OutcomeStorage = Field(
         default=NoStorage(),
-        title="Outcome storage",
-        description="Where to keep what became of each record, and the rejected records for sending them again. "
-        "The files hold personal data.",
-        json_schema_extra={"group": "advanced"},
+        title="Storage",
+        description="Where to store per-record results and rejected records. Required for the reconciliation page.",
+        json_schema_extra=_shown(group="reconciliation", display_type="radio"),
     )
     delivery: DeliverySettings = Field(
         default=DeliverySettings(),
         title="Delivery",
-        description="Pace, method, and what to do about rejected records.",
-        json_schema_extra={"group": "advanced"},
+        description="Method and pace, and what to do about rejected records.",
+        json_schema_extra={"group": "delivery"},
     )
 
     def secrets(self) -> tuple[str, ...]:

@@ -16,8 +16,12 @@ _GROUPS: Final = (
     ("connection", "Marketo"),
     ("programs", "Programs"),
     ("records", "Records"),
-    ("advanced", "Advanced"),
+    ("fields", "Field mappings"),
+    ("people", "Person matching"),
+    ("reconciliation", "Reconciliation"),
+    ("delivery", "Delivery"),
 )
+"""The form shows no title for a group of settings, but one for each of these. `advanced` would be the form's own."""
 
 _KEYWORDS_IN_ORDER = (
     "$schema",
@@ -34,6 +38,7 @@ _KEYWORDS_IN_ORDER = (
     "examples",
     "airbyte_secret",
     "always_show",
+    "display_type",
     "group",
     "order",
     "groups",
@@ -89,8 +94,9 @@ def connection_specification() -> Schema:
 def _for_form(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     """Return one schema without references, unions with null, discriminators and closed objects."""
     schema = {keyword: value for keyword, value in schema.items() if keyword != "discriminator"}
-    if not isinstance(schema.get("default", ""), str | int):
-        del schema["default"]  # the form shows defaults of single values only
+    if not isinstance(schema.get("default", ""), str | int) or schema.get("airbyte_secret"):
+        # The form shows defaults of single values only, and the platform cannot find a blank secret that it stored.
+        schema.pop("default", None)
     if reference := schema.pop("$ref", None):
         block = _without_docstring(definitions[reference.rpartition("/")[2]])
         return _arranged(_for_form(block, definitions) | schema)
@@ -146,7 +152,7 @@ def _rows(block: Schema, prefix: str) -> list[ReferenceRow]:
             )
         )
         rows += _rows(schema, f"{path}.") if "properties" in schema else []
-        rows += _rows(schema["items"], f"{path}[].") if "items" in schema else []
+        rows += _rows(schema["items"], f"{path}[].") if "properties" in schema.get("items", ()) else []
         for choice in schema.get("oneOf", ()):
             rows += _rows(choice, f"{path} ({_tag(choice)}).")
     return rows
@@ -171,6 +177,8 @@ def _type_in_words(schema: Schema) -> str:
         "object": "group",
     }
     word = words[schema["type"]]
+    if "items" in schema and "properties" not in schema["items"]:
+        word += f" of {words[schema['items']['type']]}s"
     if "minimum" in schema and "maximum" in schema:
         word += f", {schema['minimum']} to {schema['maximum']}"
     elif "minimum" in schema:

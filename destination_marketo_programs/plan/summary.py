@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.marketo.assets import Program
-    from destination_marketo_programs.rehearsal.forecast import Forecast
-    from destination_marketo_programs.rehearsal.members import Change
+    from destination_marketo_programs.dryrun.forecast import Forecast
+    from destination_marketo_programs.dryrun.marketo import Change
 
 
 class ProgramSums(msgspec.Struct):

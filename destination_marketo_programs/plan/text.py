@@ -10,7 +10,7 @@ from rich.text import Text
 
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.plan.wording import fate, program_name, record_name
-from destination_marketo_programs.rehearsal.forecast import forecast_lines
+from destination_marketo_programs.dryrun.forecast import forecast_lines
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
     from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
-    from destination_marketo_programs.rehearsal.forecast import Forecast
+    from destination_marketo_programs.dryrun.forecast import Forecast
 
 SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
+from destination_marketo_programs.dryrun.rehearsal import PlannedOutcome
 from destination_marketo_programs.text import named, quoted
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.config.places import place_of
+from destination_marketo_programs.config.explain import place_of
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.account import budget_notes, budget_problems
