@@ -34,7 +34,7 @@ from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.failures import Doing, failure_of
 from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.run import PROTOCOL_COMMANDS, main
+from destination_marketo_programs.run import main
 from destination_marketo_programs.session import Stops
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 
 class DestinationMarketoPrograms(Destination):
     """Adds each record's person to the right Marketo program, with the right status."""
-
-    VALID_CMDS = PROTOCOL_COMMANDS
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 - the CDK's signature
         """The specification of the configuration form."""

@@ -7,7 +7,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.delivery.loop import IncompleteRunError
-from destination_marketo_programs.delivery.member_calls import ProgramGoneError
 from destination_marketo_programs.imports.jobs import NoSignError, StuckJobError
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.marketo.errors import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.delivery.member_calls import ProgramGoneError
     from destination_marketo_programs.delivery.tally import Tally
 
 

@@ -85,7 +85,9 @@ class Process:
         except OutputClosedError:
             raise
         except (Terminated, StoppedError):
-            logger.info("Stopped on request. What was settled is acknowledged; the rest is sent again by the next sync.")
+            logger.info(
+                "Stopped on request. What was settled is acknowledged; the rest is sent again by the next sync."
+            )
             return self._code
         except Exception as error:  # noqa: BLE001 - whatever it is, Airbyte hears of it, and the exit code says so
             self._tell(error)

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-PROTOCOL_COMMANDS = {
+PROTOCOL_COMMANDS: dict[str, str] = {
     "spec": "print the configuration form",
     "check": "test the configuration against Marketo",
     "write": "deliver Airbyte messages from standard input",

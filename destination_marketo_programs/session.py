@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.intake import Intake
-    from destination_marketo_programs.delivery.journal import Journal
     from destination_marketo_programs.delivery.stage import Stage
     from destination_marketo_programs.mapping import RecordMapper
     from destination_marketo_programs.marketo.api import Marketo
@@ -139,7 +138,13 @@ class Session:
     """
 
     def __init__(
-        self, settings: Settings, catalog: Catalog, client: MarketoClient, store: OutcomeStore, stops: Stops, run_id: str
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        client: MarketoClient,
+        store: OutcomeStore,
+        stops: Stops,
+        run_id: str,
     ) -> None:
         self.settings = settings
         self.catalog = catalog
@@ -301,7 +306,6 @@ def open_session(
         gate,
         policy,
         on_token=on_secret,
-        read_only=read_only or delivery.dry_run,
     )
     stops.add(client.gate.stop)
     run_id = uuid.uuid4().hex[:12]
@@ -427,7 +431,8 @@ class _Run:
             MemberCalls(marketo),
             self._statuses,
             settlement,
-            lambda entry, target, lead_id, refusal: leads.denied(entry, target, lead_id, refusal),
+            # Late: the two know of each other, as a denied lead goes back.
+            lambda *denied: leads.denied(*denied),  # noqa: PLW0108 - see above
             new,
             clock,
         )

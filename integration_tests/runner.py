@@ -11,7 +11,7 @@ from pathlib import Path
 
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.delivery.bulk.rule import ImportPace
+from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight

@@ -15,7 +15,7 @@ import test_kill
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from msgspec.structs import replace
 
-from destination_marketo_programs.delivery.bulk.rule import ImportPace
+from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from marketo_sandbox import SandboxServer
@@ -363,7 +363,7 @@ def test_no_state_is_echoed_before_its_job_has_ended_and_stopping_leaves_nothing
         nonlocal polls
         polls += 1
         if polls == 3:
-            run.sync.delivery.stop()
+            run.stop()
 
     real = run.client.send
 

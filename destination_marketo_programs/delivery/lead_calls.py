@@ -10,6 +10,7 @@ import msgspec
 from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
 from destination_marketo_programs.mapping import fold_address
+from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
     FIELD_NOT_FOUND,
@@ -22,15 +23,15 @@ from destination_marketo_programs.marketo.errors import (
     UnreachableError,
     category_for,
 )
-from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.leads import Action
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from destination_marketo_programs.delivery.endpoints import PeopleAndMembers
     from destination_marketo_programs.delivery.entry import Entry
-    from destination_marketo_programs.marketo.api import JsonObject, Marketo
+    from destination_marketo_programs.marketo.api import JsonObject
     from destination_marketo_programs.marketo.rows import RowReply
     from destination_marketo_programs.model import LeadFields
 
@@ -228,7 +229,7 @@ class LeadCalls:
         creates: asked before, and told of, every create.
     """
 
-    def __init__(self, marketo: Marketo, policy: LeadPolicy, creates: Creates) -> None:
+    def __init__(self, marketo: PeopleAndMembers, policy: LeadPolicy, creates: Creates) -> None:
         self._marketo = marketo
         self._policy = policy
         self._creates = creates
@@ -404,17 +405,18 @@ class LeadCalls:
                 continue
             held = next((lead for lead in leads.get(str(row.key), ()) if lead.get("id") == fate.lead_id), None)
             writing, kept = _under_guard(row, held)
-            fate = fate._replace(detail={**(fate.detail or {}), **kept} or None)
+            told = fate._replace(detail={**(fate.detail or {}), **kept} or None)
             if not writing.fields:
-                fates.append((row, row.entries, fate))
+                fates.append((row, row.entries, told))
                 continue
-            found.setdefault(fate.lead_id, []).append((row, fate))
+            found.setdefault(fate.lead_id, []).append((row, told))
             to_update.append(msgspec.structs.replace(writing, name="id", value=fate.lead_id, key=fate.lead_id))
         # Two keys may mean one lead (merged people): each has its own fields, so they go one after the other.
         for batch in _each_lead_once(to_update):
             for sent, entries, fate in self.write_by_id(batch):
-                row, before = next(pair for pair in found[int(sent.value)] if _holds(pair[0], entries[0]))
-                fates.append((msgspec.structs.replace(row, fields=sent.fields), entries, _as_picked(fate, before)))
+                asked, before = next(pair for pair in found[int(sent.value)] if _holds(pair[0], entries[0]))
+                answered = msgspec.structs.replace(asked, fields=sent.fields)
+                fates.append((answered, entries, _as_picked(fate, before)))
         return fates
 
     def _pick(self, leads: Sequence[JsonObject], action: str, reply: RowReply | None = None) -> Fate:
@@ -425,10 +427,9 @@ class LeadCalls:
             return Found(int(leads[0]["id"]), action)
         detail: Detail = {"lead_ids": sorted(int(lead["id"]) for lead in leads)[:LEAD_IDS_TOLD]}
         if self._policy.duplicate_leads != "most_recently_updated":
-            code, message, request_id = (
-                (reply.code, reply.message, reply.request_id) if reply else (SEVERAL_LEADS_MATCH, None, None)
-            )
-            return Refusal(Category.DUPLICATE_LEADS, code, message, request_id, detail)
+            if reply is None:
+                return Refusal(Category.DUPLICATE_LEADS, SEVERAL_LEADS_MATCH, detail=detail)
+            return _refusal(reply, Category.DUPLICATE_LEADS, detail)
         return Found(_most_recently_updated(leads), action, None, detail)
 
     def _refused(self, row: LeadRow, reply: RowReply, send: Callable[[list[LeadRow]], Fates]) -> Fates:

@@ -173,13 +173,9 @@ class LeadStage:
         waiting: set[str | int] = set()
         later: dict[Later, dict[str | int, LeadRow]] = {}
         for row, entries, fate in fates:
-            if isinstance(fate, Gone) and row.value in self._new:
-                row.denials += 1
-                row.denied_since = row.denied_since or now
-                pause = self._new.pause(row.denials, row.denied_since, now)
-                fate = fate if pause is None else Later(now + pause, VISIBLE_SOON)
-            if isinstance(fate, Later):
-                later.setdefault(fate, {})[row.key] = row
+            when = fate if isinstance(fate, Later) else self._visible_at(row, fate, now)
+            if when is not None:
+                later.setdefault(when, {})[row.key] = row
                 waiting.add(row.key)
             else:
                 self._ended(row, entries, fate)
@@ -188,6 +184,15 @@ class LeadStage:
         for key, parked in self._line.end(row.key for row in rows if row.key not in waiting):
             self._ready[key] = parked
             self._bytes += sum(map(_body_bytes, parked))
+
+    def _visible_at(self, row: LeadRow, fate: Fate, now: float) -> Later | None:
+        """When a lead is asked for again that Marketo denies although this run has created it."""
+        if not isinstance(fate, Gone) or row.value not in self._new:
+            return None
+        row.denials += 1
+        row.denied_since = row.denied_since or now
+        pause = self._new.pause(row.denials, row.denied_since, now)
+        return None if pause is None else Later(now + pause, VISIBLE_SOON)
 
 
 class Leads:

@@ -20,8 +20,8 @@ from destination_marketo_programs.marketo.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from destination_marketo_programs.delivery.endpoints import PeopleAndMembers
     from destination_marketo_programs.delivery.memberships import Membership
-    from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.marketo.rows import RowReply
     from destination_marketo_programs.model import LeadFields
 
@@ -47,7 +47,7 @@ class MemberCalls:
         marketo: makes the calls.
     """
 
-    def __init__(self, marketo: Marketo) -> None:
+    def __init__(self, marketo: PeopleAndMembers) -> None:
         self._marketo = marketo
 
     def write_status(self, program_id: int, status: str, lead_ids: Sequence[int]) -> list[RowReply]:

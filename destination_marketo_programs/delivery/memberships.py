@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 DENIED = (LEAD_NOT_FOUND, OBJECT_NOT_FOUND)
 
 
-
-
 class Batch(msgspec.Struct, gc=False):
     """Leads of one program that get one status in one call; the entries of each want the lead there.
 
@@ -266,9 +264,7 @@ class MembershipStage:
                 result = Result(reply.status) if reply.status else Result.UNCHANGED
                 if _has_fields(entries):
                     # The lead stays in flight until its fields are written, so that nothing overtakes them.
-                    self.fields.accept(
-                        Membership(batch.program_id, batch.status, lead_id, result, reply, entries)
-                    )
+                    self.fields.accept(Membership(batch.program_id, batch.status, lead_id, result, reply, entries))
                     continue
                 self._delivered(batch.program_id, batch.status, lead_id, result, reply, entries)
             elif reply.code in DENIED and lead_id in self._new:
@@ -295,9 +291,7 @@ class MembershipStage:
             self._deny(batch.program_id, lead_id, entries, replies[lead_id])
         return again
 
-    def _refused(
-        self, program: _Program, batch: Batch, lead_id: int, entries: list[Entry], reply: RowReply
-    ) -> None:
+    def _refused(self, program: _Program, batch: Batch, lead_id: int, entries: list[Entry], reply: RowReply) -> None:
         """The status is refused; lower ones that it stood for get their own try."""
         if reply.code in DENIED:
             self._deny(batch.program_id, lead_id, entries, reply)
@@ -341,9 +335,7 @@ class MembershipStage:
             target = target_in(entry, program_id)
             if target.program_status == status:
                 message = reply.message if result is Result.UPDATED else None
-                self._settle.deliver(
-                    entry, target, lead_id, result, reply.request_id, before=before, message=message
-                )
+                self._settle.deliver(entry, target, lead_id, result, reply.request_id, before=before, message=message)
                 result = Result.UNCHANGED
                 before = before if before is UNSET else status
             else:
@@ -359,9 +351,7 @@ class MembershipStage:
                 continue
             refusal = Refusal(Category(category_for(reply.code)), reply.code, reply.message, reply.request_id)
             self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
-        self._delivered(
-            program_id, membership.status, lead_id, membership.result, membership.reply, taken
-        )
+        self._delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
         self._free(self._programs[program_id], program_id, (lead_id,))
 
 

@@ -126,7 +126,15 @@ class Reader:
             self._settlement.finish_without_targets(ticket, stream, message.line, rejections or [])
             return None
         entry = Entry(
-            stream, key, is_position, message.line, now, ticket, mapped.person, targets, len(targets),
+            stream,
+            key,
+            is_position,
+            message.line,
+            now,
+            ticket,
+            mapped.person,
+            targets,
+            len(targets),
             rejections=rejections,
         )  # fmt: skip - one line a group
         self._holding.take(entry)

@@ -178,9 +178,7 @@ class Settlement:
         """
         name = "Another status that counts for more" if by_status is None else f'The status "{by_status}"'
         message = f"{name} {'would be' if self._dry_run else 'was'} set in its place."
-        self._refuse(
-            self._outcome(entry, target, Result.SKIPPED, lead_id), Refusal(Category.SUPERSEDED, None, message)
-        )
+        self._refuse(self._outcome(entry, target, Result.SKIPPED, lead_id), Refusal(Category.SUPERSEDED, None, message))
         self._close(entry)
 
     def reject(self, entry: Entry, target: Target, refusal: Refusal, lead_id: int | None = None) -> None:

@@ -218,9 +218,7 @@ class ReadingMarketo:
         self._overlay.put(program_id, memberships)
         return replies
 
-    def _member_answer(
-        self, program_id: int, status: str, lead_id: int, before: str | None
-    ) -> tuple[RowReply, str]:
+    def _member_answer(self, program_id: int, status: str, lead_id: int, before: str | None) -> tuple[RowReply, str]:
         if before is None:
             return RowReply("created", lead_id, None, None, None, None), status
         if self._statuses.moves(program_id, before, status):

@@ -17,9 +17,23 @@ EMAIL = "email"
 STANDARD_MEMBER_FIELDS = frozenset(
     name.casefold()
     for name in (
-        "acquiredBy", "attendanceLikelihood", "createdAt", "isExhausted", "leadId", "membershipDate", "nurtureCadence",
-        "program", "programId", "reachedSuccess", "reachedSuccessDate", "registrationLikelihood", "statusName",
-        "statusReason", "trackName", "updatedAt", "waitlistPriority",
+        "acquiredBy",
+        "attendanceLikelihood",
+        "createdAt",
+        "isExhausted",
+        "leadId",
+        "membershipDate",
+        "nurtureCadence",
+        "program",
+        "programId",
+        "reachedSuccess",
+        "reachedSuccessDate",
+        "registrationLikelihood",
+        "statusName",
+        "statusReason",
+        "trackName",
+        "updatedAt",
+        "waitlistPriority",
     )
 )  # fmt: skip - a list of names
 """Fields that every membership has. Files take custom fields of the membership only."""

@@ -29,10 +29,9 @@ class StuckJobError(UnreachableError):
     def __init__(self, batch_id: int, program_id: int, seconds: float) -> None:
         self.batch_id = batch_id
         super().__init__("import_status", "timeout")
-        self.args = (
-            f"Bulk import job {batch_id} for program {program_id} has not ended for {seconds / _SECONDS_PER_HOUR:g} "
-            "hours. Look for it in Marketo (Admin > Imports and Exports), or ask Marketo Support about this job",
-        )
+        hours = f"{seconds / _SECONDS_PER_HOUR:g} hours"
+        text = f"Bulk import job {batch_id} for program {program_id} has not ended for {hours}"
+        self.args = (f"{text}. Look for it in Marketo (Admin > Imports and Exports), or ask Marketo Support about it",)
 
 
 class NoSignError(UnreachableError):
@@ -42,10 +41,9 @@ class NoSignError(UnreachableError):
 
     def __init__(self, program_id: int, rows: int, seconds: float) -> None:
         super().__init__("create_import", "timeout")
-        self.args = (
-            f"An upload of {counted(rows, 'row')} for program {program_id} was not answered, and none of its people has "
-            f"shown up in Marketo for {seconds / _SECONDS_PER_HOUR:g} hours",
-        )
+        upload = f"An upload of {counted(rows, 'row')} for program {program_id} was not answered"
+        hours = f"{seconds / _SECONDS_PER_HOUR:g} hours"
+        self.args = (f"{upload}, and none of its people has shown up in Marketo for {hours}",)
 
 
 class Phase(Enum):

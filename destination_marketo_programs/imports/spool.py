@@ -150,9 +150,7 @@ class Spool:
         step = -(-len(ids) // most) or 1
         chosen = ids[::-step]
         return [
-            line
-            for row_id in chosen
-            for (line,) in self._execute("SELECT line FROM waiting WHERE id = ?", (row_id,))
+            line for row_id in chosen for (line,) in self._execute("SELECT line FROM waiting WHERE id = ?", (row_id,))
         ]
 
     def people(self, place: int) -> set[int]:

@@ -277,9 +277,7 @@ class ImportStage:
             self._switch_off(str(answer))
         elif answer.code == STATUS_NOT_FOUND:
             self._planner.ready.remove(file)
-            refusal = Refusal(
-                Category.STATUS_NOT_FOUND, answer.code, answer.marketo_message or "", answer.request_id
-            )
+            refusal = Refusal(Category.STATUS_NOT_FOUND, answer.code, answer.marketo_message or "", answer.request_id)
             self._refuse_all(file, RowRefusal(refusal, answer.marketo_message or "", of_person=False))
         else:
             self._give_up(file, f"{answer}")

@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     except ConfigurationError as error:
         reason = f"A sync would not begin. {error}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, its reader is told without a traceback
+    except Exception as error:
         logger.debug("plan failed", exc_info=error)
         reason = str(failure_of(error, utc_now(), Doing.PLAN))
     else:

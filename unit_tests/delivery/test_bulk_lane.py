@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from destination_marketo_programs.delivery.bulk.calls import BulkCalls, ResultFiles
 from destination_marketo_programs.delivery.bulk.joining import Reasons
 from destination_marketo_programs.delivery.bulk.lane import BulkCall, BulkLane, LaneOptions
-from destination_marketo_programs.delivery.bulk.rule import ImportPace
+from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.delivery.ledger import Segment
 from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.delivery.recorder import Recorder

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_marketo_programs.delivery.bulk import rule
-from destination_marketo_programs.delivery.bulk.rule import (
+from destination_marketo_programs.imports.pace import (
     DEFAULT_PACE,
     MARGIN,
     bulk_forecast,

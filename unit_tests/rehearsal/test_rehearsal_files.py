@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from destination_marketo_programs.delivery.bulk.rule import bulk_forecast, rows_worth_a_job
+from destination_marketo_programs.imports.pace import bulk_forecast, rows_worth_a_job
 from destination_marketo_programs.model import Mapped, Person, Target
 from destination_marketo_programs.rehearsal.files import MOST_TURNS, FilesForecast, PlannedFiles
 from destination_marketo_programs.rehearsal.overlay import Overlay
