@@ -216,6 +216,17 @@ class InProcess:
             with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe:
                 pipe.write(data)
 
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            return self.run_from(read_end)
+        finally:
+            os.close(read_end)
+            feeder.join(5)
+
+    def run_from(self, descriptor: int) -> Run:
+        """Read lines from a descriptor until it ends; raises what the run raises."""
+
         def keep(line: bytes) -> None:
             self.lines.append(line + b"\n")
             self.on_line(line)
@@ -223,16 +234,8 @@ class InProcess:
         def finish(delivered: Delivered, *, complete: bool) -> None:  # noqa: ARG001 - as the session calls it
             self.tally = delivered.tally
 
-        feeder = threading.Thread(target=feed, daemon=True)
-        feeder.start()
-        try:
-            with open_session(self.settings, catalog=self.catalog, stops=self.stops, policy=self.policy) as session:
-                preflight = session.check(self.problems, raise_transient=True)
-                assert not preflight.problems, [str(problem) for problem in preflight.problems]
-                session.deliver(
-                    preflight, Intake(read_end), keep, import_pace=self.import_pace, on_summary=finish
-                )
-        finally:
-            os.close(read_end)
-            feeder.join(5)
+        with open_session(self.settings, catalog=self.catalog, stops=self.stops, policy=self.policy) as session:
+            preflight = session.check(self.problems, raise_transient=True)
+            assert not preflight.problems, [str(problem) for problem in preflight.problems]
+            session.deliver(preflight, Intake(descriptor), keep, import_pace=self.import_pace, on_summary=finish)
         return Run(0, self.lines)

@@ -9,14 +9,15 @@ import json
 import sys
 from pathlib import Path
 
+from destination_marketo_programs.sync import Sync, connect, open_outcome_store
+
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import Writer, write_to_descriptor
-from destination_marketo_programs.sync import Sync, connect, open_outcome_store
 
 
 def main(config_path: str, catalog_path: str) -> None:

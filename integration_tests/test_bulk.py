@@ -15,8 +15,8 @@ import test_kill
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from msgspec.structs import replace
 
+from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.imports.pace import ImportPace
-from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from marketo_sandbox import SandboxServer
 from marketo_sandbox.faults import Fault, RowFault

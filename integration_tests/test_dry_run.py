@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from destination_marketo_programs.marketo.transport import WriteAttemptedError
+from destination_marketo_programs.sync import connect
 from harness import QUICK, Connector, InProcess, Json, config_for, record, state
 
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.leads import Action, sync_leads
-from destination_marketo_programs.rehearsal.reading import WriteAttemptedError
-from destination_marketo_programs.sync import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -82,8 +82,8 @@ class Settlement:
     ) -> None:
         self.tally = tally
         self._store = store
-        # Without a store outcomes are counted, and made only if somebody has to be told of them.
-        self._stored = store.location is not None
+        # For a store that keeps none they are counted, and made only if somebody has to be told of them.
+        self._stored = store.takes_outcomes
         self._holding = holding
         self._now = now
         self._dry_run = dry_run

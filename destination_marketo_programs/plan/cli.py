@@ -20,8 +20,8 @@ from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.plan.listings import JsonListing, Listing, TerminalListing, TextListing
-from destination_marketo_programs.plan.summary import Findings
-from destination_marketo_programs.session import Delivered, Stops, open_session
+from destination_marketo_programs.plan.running import run_plan
+from destination_marketo_programs.session import Stops, open_session
 from destination_marketo_programs.storage.store import NoStore
 
 if TYPE_CHECKING:
@@ -100,22 +100,7 @@ def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
         if sys.stdin.isatty():
             logger.info("Reading Airbyte messages from standard input; end it with Ctrl+D.")
         listing = _listing(args.format, preflight, with_stream=len(catalog.streams) > 1)
-        calls = settings.delivery.calls_per_20_seconds
-
-        def finish(delivered: Delivered, *, complete: bool) -> None:
-            dry_run = delivered.dry_run
-            assert dry_run is not None  # noqa: S101 - it was asked for; for the type checker
-            findings = Findings(delivered.tally, dry_run.marketo.changes, dry_run.forecast(calls), preflight.programs)
-            listing.finish(findings, complete=complete)
-
-        delivered = session.deliver(
-            preflight, Intake(sys.stdin.fileno()), _discard, dry_run=True, store=listing, on_summary=finish
-        )
-    return delivered.tally.records_rejected
-
-
-def _discard(_line: bytes) -> None:
-    """A dry run acknowledges nothing."""
+        return run_plan(session, preflight, Intake(sys.stdin.fileno()), listing)
 
 
 def _listing(name: str, preflight: Preflight, *, with_stream: bool) -> Listing:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import InProcess, config_for, record, state
 
-from destination_marketo_programs.delivery import pipeline
-from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs import session
+from destination_marketo_programs.delivery import loop
 from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def test_an_exception_in_a_worker_ends_the_run(sandbox: SandboxServer, monkeypat
     def broken(*_arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("destination_marketo_programs.delivery.member_writer.sync_status", broken)
+    monkeypatch.setattr("destination_marketo_programs.marketo.api.RestMarketo.sync_status", broken)
     with pytest.raises(ZeroDivisionError):
         run.run([*people(5), state(5)])
     assert run.lines == []
@@ -38,12 +38,14 @@ def test_an_exception_in_a_worker_ends_the_run(sandbox: SandboxServer, monkeypat
     assert sandbox.state.members(1004) == {}
 
 
-def test_input_is_not_read_faster_than_marketo_takes_it(sandbox: SandboxServer) -> None:
+def test_input_is_not_read_faster_than_marketo_takes_it(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With Marketo standing still, what is read stays bounded; afterwards everything arrives."""
     sandbox.configure(limits=False)
     sandbox.faults.add(Fault(name="still", endpoint="leads.sync", hold_at="before", times=None))
     run = InProcess(config_for(sandbox))
-    run.sync.delivery._options = run.sync.delivery._options._replace(max_waiting_bytes=400_000)
+    monkeypatch.setattr(session, "MAX_WAITING_BYTES", 400_000)
     lines = [record({"email": f"p{number}@example.org", "filler": "x" * 1_000}) for number in range(6_000)]
     data = b"\n".join(lines) + b"\n"
     read_end, write_end = os.pipe()
@@ -58,7 +60,7 @@ def test_input_is_not_read_faster_than_marketo_takes_it(sandbox: SandboxServer) 
         fed.set()
 
     feeder = threading.Thread(target=feed, daemon=True)
-    runner = threading.Thread(target=run.sync.delivery.run, args=(Intake(read_end),), daemon=True)
+    runner = threading.Thread(target=run.run_from, args=(read_end,), daemon=True)
     feeder.start()
     runner.start()
     assert sandbox.faults.wait_until_held("still", timeout_seconds=30)
@@ -76,7 +78,7 @@ def test_progress_is_told(
     sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Read, settled, rejected, calls, pace and age, without waiting for an event to say it."""
-    monkeypatch.setattr(pipeline, "PROGRESS_SECONDS", 0.05)
+    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.05)
     sandbox.faults.add(Fault(endpoint="members.status", delay_at="before", delay_seconds=0.5))
     run = InProcess(config_for(sandbox))
     with caplog.at_level(logging.INFO, "airbyte.delivery"):
@@ -102,7 +104,7 @@ def test_a_lead_written_with_these_fields_is_not_written_again(sandbox: SandboxS
     for number, line in enumerate(again):
         line["record"]["data"] |= {"event_id": "b", "first": "Ada" if number else "Augusta"}
     read_end, write_end = os.pipe()
-    runner = threading.Thread(target=run.sync.delivery.run, args=(Intake(read_end),), daemon=True)
+    runner = threading.Thread(target=run.run_from, args=(read_end,), daemon=True)
     runner.start()
     with os.fdopen(write_end, "wb") as pipe:
         pipe.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
