@@ -57,10 +57,16 @@ class Failure(NamedTuple):
 
 
 class ConfigurationError(Exception):
-    """The configuration, or what it names in Marketo, has mistakes; nothing was written."""
+    """The configuration, or what it names in Marketo, has mistakes; nothing was written.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        problems: all of them.
+        passing: whether they may go by themselves, as Marketo's state at the moment is at fault.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, passing: bool = False) -> None:
         self.problems = problems
+        self.passing = passing
         super().__init__(problem_text(problems))
 
 
@@ -114,9 +120,9 @@ def failure_of(error: BaseException, now: datetime, doing: Doing) -> Failure:
         doing: the command.
     """
     match error:
-        case ConfigurationError() | RejectedRecordsError():
+        case ConfigurationError(passing=False) | RejectedRecordsError():
             return Failure(Kind.CONFIGURATION, str(error))
-        case NeighbourError():
+        case ConfigurationError() | NeighbourError():
             return Failure(Kind.TRANSIENT, str(error))
         case StorageError():
             return Failure(Kind.TRANSIENT if error.transient else Kind.CONFIGURATION, str(error))

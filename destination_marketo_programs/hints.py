@@ -154,7 +154,8 @@ CATEGORIES: dict[Category, Hint] = {
         "The program has no such status",
         'Each channel has its own list of statuses. "attended" and "Attended" are two different texts.',
         "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
-        "copy the status into program_links or qualifier_mappings, and send the records again.",
+        "copy the status into program_links or qualifier_mappings (or into the records, if they have a "
+        "program_status of their own), and send the records again.",
     ),
     Category.RECORD_REFUSED: Hint(
         "Marketo refused this record",

@@ -17,6 +17,8 @@ PROTOCOL_COMMANDS: dict[str, str] = {
 COMMANDS = {
     "plan": ("destination_marketo_programs.plan.cli", "say what write would do, without writing"),
     "report": ("destination_marketo_programs.report.cli", "make the reconciliation page from stored outcomes"),
+    "reconcile": ("destination_marketo_programs.reconcile.cli", "compare what was delivered with what Marketo holds"),
+    "retry": ("destination_marketo_programs.retry.cli", "send rejected records again"),
     "sandbox": ("marketo_sandbox.cli", "run a local Marketo simulator"),
     "demo": ("marketo_programs_demo.cli", "run the whole chain: simulator, sample leads, check, write and report"),
 }

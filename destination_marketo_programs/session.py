@@ -173,13 +173,14 @@ class Session:
             *stream_problems(streams, settings.lead_sync.mode, object_problems(settings)),
         ]
         preflight = run_preflight(
-            self.client,
+            self.marketo,
             settings,
             self.store,
             problems,
             raise_transient=raise_transient,
             member_fields=any_object(streams),
         )
+        self.client.gate.budget.note_used_before(preflight.used_today)
         for note in preflight.notes:
             logger.info(note)
         found = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
@@ -296,7 +297,7 @@ def open_session(
     stops = stops or Stops()
     policy = policy or RetryPolicy()
     if short_retries:
-        policy = policy._replace(window_seconds=policy.check_window_seconds)
+        policy = policy.for_check()
     delivery = settings.delivery
     gate = Gate(Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls), Budget(delivery.daily_call_budget))
     client = MarketoClient(
@@ -306,6 +307,7 @@ def open_session(
         gate,
         policy,
         on_token=on_secret,
+        read_only=read_only or delivery.dry_run,
     )
     stops.add(client.gate.stop)
     run_id = uuid.uuid4().hex[:12]
@@ -547,7 +549,7 @@ class _Run:
             self._imports.released(entry)
 
     def _why_not_by_file(self) -> str | None:
-        return why_not_by_file(self._settings, self._preflight.partitions)
+        return why_not_by_file(self._settings, self._preflight.partitions or 0)
 
     def _lead_policy(self) -> LeadPolicy:
         lead_sync = self._settings.lead_sync
@@ -615,9 +617,7 @@ class _Run:
             ProgramInfo(program.id, program.name, program.type, program.channel, program.url)
             for program in self._preflight.programs.values()
         ]
-        addresses = [urlsplit(program.address) for program in run.programs if program.address]
-        if addresses:
-            run.app_address = f"{addresses[0].scheme}://{addresses[0].netloc}"
+        run.app_address = self._preflight.app_address
         return RunJournal(self._store, run, utc_now)
 
     def summary(self) -> str:
@@ -646,13 +646,4 @@ def _ranks(
     preflight: Preflight, wanted: set[tuple[int, str]] | None
 ) -> dict[tuple[int, str], tuple[int, bool, int, bool]]:
     """How the statuses of every linked program compare, and which of them this run may send."""
-    return {
-        (program_id, status.name): (
-            status.step,
-            status.success,
-            place,
-            wanted is None or (program_id, status.name) in wanted,
-        )
-        for program_id, statuses in preflight.statuses.items()
-        for place, status in enumerate(statuses)
-    }
+    return {key: (*rank, wanted is None or key in wanted) for key, rank in preflight.steps.items()}

@@ -14,9 +14,12 @@ import time
 from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from strict_extracts import Extracts, RefusedError, activities, stamp, status_change, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 MOST_ROWS = 300
+MOST_ASSETS = 200
 MOST_BYTES = 1_000_000
 LONGEST_URI = 8_000
 CALLS_PER_WINDOW, WINDOW_SECONDS, CALLS_AT_ONCE = 100, 20.0, 10
@@ -50,6 +54,8 @@ SEARCHABLE = ("id", "email", "badgeId", "customerNumber")
 MEMBER_FIELDS: dict[str, tuple[str, bool]] = {
     "leadId": ("integer", False),
     "statusName": ("string", False),
+    "membershipDate": ("datetime", False),
+    "updatedAt": ("datetime", False),
     "registrationCode": ("string", True),
     "seatNumber": ("integer", True),
     "boothNotes": ("string", True),
@@ -59,8 +65,10 @@ CHANNELS: dict[str, dict[str, int]] = {
         "Not in Program": 0, "Invited": 10, "Registered": 20, "Waitlisted": 20, "Attended": 40, "Engaged": 50,
     },
     "Operational": {"Not in Program": 0, "On List": 10, "Member": 20},
+    "Equal": {"Not in Program": 0, "Registered": 20, "No Show": 30, "Attended": 30},
 }  # fmt: skip
-PROGRAMS: dict[int, str] = {1004: "Tradeshow", 1234: "Tradeshow", 1001: "Operational"}
+SUCCESSES = frozenset({"Attended", "Engaged"})
+PROGRAMS: dict[int, str] = {1004: "Tradeshow", 1234: "Tradeshow", 1001: "Operational", 1010: "Equal"}
 PARTITIONS = {"Default": 1, "EMEA": 4}
 
 
@@ -103,6 +111,7 @@ class Call:
     headers: dict[str, str]
     body: bytes
     numbers: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     members: Json = field(default_factory=dict)
 
     @property
@@ -127,6 +136,14 @@ _ROUTES: tuple[tuple[str, str, str], ...] = (
     ("members.data", "POST", r"/rest/v1/programs/(\d+)/members\.json"),
     ("usage", "GET", r"/rest/v1/stats/usage\.json"),
     ("program", "GET", r"/rest/asset/v1/program/(\d+)\.json"),
+    ("programs", "GET", r"/rest/asset/v1/programs\.json"),
+    ("export.create", "POST", r"/bulk/v1/program/members/export/create\.json"),
+    ("export.enqueue", "POST", r"/bulk/v1/program/members/export/([0-9a-f-]{36})/enqueue\.json"),
+    ("export.status", "GET", r"/bulk/v1/program/members/export/([0-9a-f-]{36})/status\.json"),
+    ("export.file", "GET", r"/bulk/v1/program/members/export/([0-9a-f-]{36})/file\.json"),
+    ("activities.token", "GET", r"/rest/v1/activities/pagingtoken\.json"),
+    ("activities.types", "GET", r"/rest/v1/activities/types\.json"),
+    ("activities", "GET", r"/rest/v1/activities\.json"),
     ("channels", "GET", r"/rest/asset/v1/channels\.json"),
     ("channel", "GET", r"/rest/asset/v1/channel/byName\.json"),
     ("folder", "GET", r"/rest/asset/v1/folder/(\d+)\.json"),
@@ -137,6 +154,11 @@ _PARAMETERS: dict[str, frozenset[str]] = {
     "members.query": frozenset(
         {"filterType", "filterValues", "startAt", "endAt", "fields", "batchSize", "nextPageToken"}
     ),
+    "programs": frozenset(
+        {"maxReturn", "offset", "filterType", "filterValues", "earliestUpdatedAt", "latestUpdatedAt", "status"}
+    ),
+    "activities.token": frozenset({"sinceDatetime"}),
+    "activities": frozenset({"nextPageToken", "activityTypeIds", "leadIds", "assetIds", "batchSize"}),
     "channels": frozenset({"maxReturn", "offset"}),
     "channel": frozenset({"name"}),
     "folder": frozenset({"type"}),
@@ -145,6 +167,7 @@ _MEMBERS: dict[str, frozenset[str]] = {
     "leads.sync": frozenset({"action", "lookupField", "partitionName", "asyncProcessing", "input"}),
     "members.status": frozenset({"statusName", "input"}),
     "members.data": frozenset({"input"}),
+    "export.create": frozenset({"fields", "filter", "format", "columnHeaderNames"}),
 }
 
 
@@ -161,6 +184,12 @@ class StrictMarketo:
         numeric_codes: codes are numbers.
         most_at_once: the most calls that ran side by side.
         not_found: how an asset that does not exist is answered: `no result`, `702`, `610` or `404`.
+        visible_after_seconds: how long a created lead is unknown to queries and memberships (1004).
+        ahead_seconds: how much later than now it is for that.
+        programs_filter: whether Browse Programs honours a filter: `honoured`, `ignored` or `refused`.
+        most_members: members of a program above which queries not by lead id are refused (1003).
+        extracts: jobs of bulk extract.
+        activities: what happened to memberships, oldest first.
         describes: which of the two Describe endpoints this instance offers.
     """
 
@@ -182,6 +211,12 @@ class StrictMarketo:
         self.folder_id_member = "value"
         self.company_refused = False
         self.denied_leads: set[int] = set()
+        self.visible_after_seconds = 0.0
+        self.ahead_seconds = 0.0
+        self._visible_at: dict[int, float] = {}
+        self.programs_filter = "honoured"
+        self.most_members = 100_000
+        self.activities: list[Json] = []
         self.interruptions: dict[str, deque[Any]] = {}
         self.always: dict[str, Callable[[Call], Answer | None]] = {}
         self.expected_violations = False
@@ -194,6 +229,7 @@ class StrictMarketo:
         self._in_flight: Counter[tuple[str, Any]] = Counter()
         self._next_lead = 7_001
         self._updates = 0
+        self.extracts = Extracts(self.violations)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -221,6 +257,17 @@ class StrictMarketo:
             self._updates += 1
             self.leads[lead_id] = {**fields, "updatedAt": f"2026-01-01T00:{self._updates // 60:02}:00Z"}
             return lead_id
+
+    def add_member(self, program_id: int, lead_id: int, status: str, **fields: Any) -> None:
+        """A membership that is there before."""
+        self._put(program_id, lead_id, status)
+        self.members[program_id][lead_id] |= fields
+
+    def remove_member(self, program_id: int, lead_id: int) -> None:
+        """What a person does in Marketo: take somebody out of a program."""
+        with self._lock:
+            before = self.members[program_id].pop(lead_id)["statusName"]
+            self._note(program_id, lead_id, before, "Not in Program")
 
     def interrupt(self, endpoint: str, *answers: Any) -> None:
         """The next calls of an endpoint get these answers; None executes the call, a function decides."""
@@ -261,8 +308,9 @@ class StrictMarketo:
         for endpoint, of_method, pattern in _ROUTES:
             match = re.fullmatch(pattern, parts.path)
             if match and of_method == effective:
-                numbers = tuple(map(int, match.groups()))
-                call = Call(endpoint, method, parts.path, query, headers, body, numbers)
+                numbers = tuple(int(text) for text in match.groups() if text.isdigit())
+                names = tuple(text for text in match.groups() if not text.isdigit())
+                call = Call(endpoint, method, parts.path, query, headers, body, numbers, names)
                 return self._called(call)
         self.violation(f"undocumented: {method} {parts.path}")
         return refuse("610", "Requested resource not found")
@@ -389,6 +437,8 @@ class StrictMarketo:
         call.members = json.loads(call.body)
         if set(call.members) - allowed:
             self.violation(f"undocumented members of {call.endpoint}: {sorted(set(call.members) - allowed)}")
+        if call.endpoint == "export.create":
+            return
         rows = call.rows
         if not 1 <= len(rows) <= MOST_ROWS:
             self.violation(f"{len(rows)} rows in {call.endpoint}")
@@ -405,7 +455,7 @@ class StrictMarketo:
 
     # --- endpoints -------------------------------------------------------------------------------------------
 
-    def _execute(self, call: Call) -> Answer:
+    def _execute(self, call: Call) -> Answer:  # noqa: PLR0911 - one for each endpoint
         match call.endpoint:
             case "leads.sync":
                 return self._sync(call)
@@ -423,8 +473,67 @@ class StrictMarketo:
                 return self._ok([{"id": number, "name": name} for name, number in PARTITIONS.items()])
             case "describe" | "describe2" | "members.describe":
                 return self._describe(call.endpoint)
+            case "programs":
+                return self._programs(call)
+            case endpoint if endpoint.startswith(("export.", "activities")):
+                try:
+                    return self._read_out(call)
+                except RefusedError as error:
+                    return refuse(error.code, error.message)
             case _:
                 return self._asset(call)
+
+    def _programs(self, call: Call) -> Answer:
+        numbers, kind = list(PROGRAMS), call.query.get("filterType")
+        if kind is not None and self.programs_filter == "refused":
+            return refuse("1003", "filterType is not supported")
+        if kind is not None and self.programs_filter == "honoured":
+            if kind not in ("id", "programId"):
+                self.violation(f"programs by {kind}")
+            numbers = [number for number in PROGRAMS if str(number) in call.query["filterValues"].split(",")]
+        most, offset = int(call.query.get("maxReturn", 20)), int(call.query.get("offset", 0))
+        if not 1 <= most <= MOST_ASSETS:
+            self.violation(f"maxReturn {most}")
+        rows = [self._program(number) for number in sorted(numbers)[offset : offset + most]]
+        return self._ok(rows) if rows else self._ok(None, warnings=["No assets found for the given search criteria."])
+
+    def _read_out(self, call: Call) -> Answer:
+        match call.endpoint:
+            case "export.create":
+                return self._ok([self.extracts.create(call.members)])
+            case "export.enqueue":
+                job = self.extracts.of(call.names[0])
+                with self._lock:
+                    job.file = self._extract(job.fields, job.chosen)
+                return self._ok([self.extracts.enqueue(job)])
+            case "export.status":
+                return self._ok([self.extracts.status(self.extracts.of(call.names[0]))])
+            case "export.file":
+                return Answer(self.extracts.content(self.extracts.of(call.names[0])), content_type="text/csv")
+            case "activities.token":
+                since = datetime.fromisoformat(call.query["sinceDatetime"]).timestamp()
+                return self._ok(None, nextPageToken=f"at:{since}")
+            case "activities.types":
+                return self._ok([{"id": 104, "name": "Change Status in Progression", "attributes": []}])
+            case _:
+                with self._lock:
+                    rows, token, more = activities(self.activities, call.query, self.violations)
+                return self._ok(rows, nextPageToken=token, moreResult=more)
+
+    def _extract(self, fields: list[str], chosen: Json) -> bytes:
+        several = "programIds" in chosen
+        unknown = [name for name in fields if name not in MEMBER_FIELDS and name not in LEAD_FIELDS]
+        if unknown:
+            self.violation(f"extract of unknown fields {unknown}")
+        columns = ["programId", *fields] if several else fields
+        rows = []
+        for program in chosen["programIds"] if several else [chosen["programId"]]:
+            for lead, member in sorted(self.members[program].items()):
+                if "statusNames" in chosen and member["statusName"] not in chosen["statusNames"]:
+                    continue
+                values = {"programId": program, **self.leads[lead], **member, "leadId": lead}
+                rows.append([values.get(name) for name in columns])
+        return written(columns, rows)
 
     def _ok(self, result: list[Json] | None, **members: Any) -> Answer:
         envelope: Json = {"success": True, **members}
@@ -503,7 +612,10 @@ class StrictMarketo:
             if action == "updateOnly":
                 return self._skipped("1004", "Lead not found")
             self.created[lookup, str(row[lookup]).casefold()] += 1
-            return {"id": self.add_lead(**row), "status": "created"}
+            lead = self.add_lead(**row)
+            if self.visible_after_seconds:
+                self._visible_at[lead] = time.monotonic() + self.visible_after_seconds
+            return {"id": lead, "status": "created"}
         if action == "createOnly":
             return self._skipped("1005", "Lead already exists")
         if self.company_refused and "company" in row:
@@ -519,8 +631,12 @@ class StrictMarketo:
         names = call.query.get("fields", "id,email,updatedAt").split(",")
         with self._lock:
             ids = sorted({lead for value in values for lead in self._find(name, int(value) if name == "id" else value)})
+            ids = [lead for lead in ids if self._is_visible(lead)]
             rows = [{"id": lead, **{n: self.leads[lead].get(n) for n in names if n != "id"}} for lead in ids]
         return self._page(call, rows)
+
+    def _is_visible(self, lead: int) -> bool:
+        return self._visible_at.get(lead, 0.0) <= time.monotonic() + self.ahead_seconds
 
     def _page(self, call: Call, rows: list[Json]) -> Answer:
         size = int(call.query.get("batchSize", 300))
@@ -546,18 +662,31 @@ class StrictMarketo:
     def _status_row(self, seq: int, lead: int, program_id: int, status: str) -> Json:
         place = {} if self.lean else {"seq": seq}
         members = self.members[program_id]
-        if lead not in self.leads or lead in self.denied_leads:
+        if lead not in self.leads or lead in self.denied_leads or not self._is_visible(lead):
             return {**place, **self._skipped("1004", "Lead not found")}
         steps = CHANNELS[PROGRAMS[program_id]]
         current = members.get(lead)
         if current is None:
-            members[lead] = {"statusName": status}
+            self._put(program_id, lead, status)
             return {**place, "status": "created", **({} if self.lean else {"leadId": lead})}
         if status == current["statusName"] or steps[status] < steps[current["statusName"]]:
             # As the documentation shows it: a skipped row names no lead.
             return {**place, **self._skipped("1037", "Lead skipped because it is already in or past this status")}
-        current["statusName"] = status
+        self._put(program_id, lead, status)
         return {**place, "status": "updated", **({} if self.lean else {"leadId": lead})}
+
+    def _put(self, program_id: int, lead: int, status: str) -> None:
+        now = time.time()
+        with self._lock:
+            member = self.members[program_id].setdefault(
+                lead, {"statusName": "Not in Program", "membershipDate": stamp(now)}
+            )
+            self._note(program_id, lead, member["statusName"], status)
+            member |= {"statusName": status, "updatedAt": stamp(now)}
+
+    def _note(self, program_id: int, lead: int, before: str, after: str) -> None:
+        number = len(self.activities) + 1
+        self.activities.append(status_change(number, lead, program_id, (before, after), time.time()))
 
     def _data(self, call: Call) -> Answer:
         result: list[Json] = []
@@ -580,22 +709,40 @@ class StrictMarketo:
         return self._ok(result)
 
     def _query_members(self, call: Call) -> Answer:
-        if call.query.get("filterType") != "leadId":
-            self.violation(f"members by {call.query.get('filterType')}")
-        ids = [int(value) for value in call.query["filterValues"].split(",")]
+        kind, values = call.query.get("filterType"), call.query.get("filterValues", "").split(",")
         members = self.members[call.numbers[0]]
+        if kind not in ("leadId", "statusName", "updatedAt") or len(values) > MOST_ROWS:
+            self.violation(f"members by {kind} with {len(values)} values")
         names = call.query.get("fields", "leadId").split(",")
-        rows = [{"leadId": i, **{n: members[i].get(n) for n in names if n != "leadId"}} for i in ids if i in members]
+        unknown = set(names) - set(MEMBER_FIELDS)
+        if unknown:
+            self.violation(f"members with unknown fields {sorted(unknown)}")
+        if kind != "leadId" and len(members) > self.most_members:
+            return refuse("1003", f"more than {self.most_members} members")
+        with self._lock:
+            if kind == "leadId":
+                found = [int(value) for value in values if int(value) in members]
+            elif kind == "statusName":
+                found = [lead for lead, member in members.items() if member["statusName"] in values]
+            else:
+                found = self._changed(call, members)
+            rows = [
+                {"leadId": lead, **{n: members[lead].get(n) for n in names if n != "leadId"}}
+                for lead in found
+                if self._is_visible(lead)
+            ]
         return self._page(call, rows)
+
+    def _changed(self, call: Call, members: dict[int, Json]) -> list[int]:
+        start, end = (datetime.fromisoformat(call.query[name]) for name in ("startAt", "endAt"))
+        if end - start > timedelta(days=7):
+            self.violation(f"members changed in {end - start}")
+        return [lead for lead, member in members.items() if start <= datetime.fromisoformat(member["updatedAt"]) <= end]
 
     def _asset(self, call: Call) -> Answer:
         match call.endpoint:
             case "program" if call.numbers[0] in PROGRAMS:
-                number = call.numbers[0]
-                folder = {"type": "Folder", self.folder_id_member: 512, "folderName": "Events"}
-                return self._ok([{"id": number, "name": f"Program {number}", "type": "Event",
-                                  "channel": PROGRAMS[number], "folder": folder, "status": "",
-                                  "workspace": "Default"}])  # fmt: skip
+                return self._ok([self._program(call.numbers[0])])
             case "folder" if call.numbers[0] in (512, 20):
                 parent = {"parent": {"id": 20, "type": "Folder"}} if call.numbers[0] == 512 else {}
                 return self._ok([{"id": call.numbers[0], "name": "Events", "isArchive": False, **parent}])
@@ -605,6 +752,12 @@ class StrictMarketo:
                 return self._ok([_channel(call.query["name"])])
             case _:
                 return self._missing()
+
+    def _program(self, number: int) -> Json:
+        folder = {"type": "Folder", self.folder_id_member: 512, "folderName": "Events"}
+        url = f"https://app-sj01.marketo.com/#ME{number}A1"
+        row = {"id": number, "name": f"Program {number}", "type": "Event", "channel": PROGRAMS[number]}
+        return row | {"url": url, "folder": folder, "status": "", "workspace": "Default"}
 
     def _missing(self) -> Answer:
         match self.not_found:
@@ -618,7 +771,7 @@ class StrictMarketo:
 
 def _channel(name: str) -> Json:
     statuses = [
-        {"name": status, "step": step, "description": None, "hidden": False, "success": False}
+        {"name": status, "step": step, "description": None, "hidden": False, "success": status in SUCCESSES}
         for status, step in CHANNELS[name].items()
     ]
     return {"id": 9, "name": name, "applicableProgramType": "event", "progressionStatuses": statuses}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
+from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
-from marketo_sandbox import Permission, SandboxServer, Service
+from destination_marketo_programs.destination import DestinationMarketoPrograms
+from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -167,9 +170,50 @@ def test_discover_is_not_held_up_by_mistakes_that_only_a_sync_minds(
 def test_discover_on_cloud_does_not_ask_addresses_of_its_own_machine(
     connector: Connector, sandbox: SandboxServer
 ) -> None:
-    run = connector.run("discover", config_for(sandbox), DEPLOYMENT_MODE="CLOUD")
+    run = connector.run("discover", config_for(sandbox), AIRBYTE_EDITION="cloud")
     assert run.code == 1
     assert "domain_url" in run.error["message"]
+
+
+def test_discover_of_200_programs_and_300_fields_is_one_answer_below_20_mb_in_a_few_calls(
+    connector: Connector, sandbox: SandboxServer
+) -> None:
+    programs = [Program(2000 + at, f"Field day {at}", "Event", "Tradeshow", 512) for at in range(200)]
+    fields = [Field(f"custom{at}__c", f"A field that somebody has added, number {at}", length=255) for at in range(300)]
+    sandbox.state.seed(Seed(programs=programs, lead_fields=fields))
+    config = config_for(sandbox, program_links=[link(str(at), 2000 + at) for at in range(200)])
+    run = connector.run("discover", config)
+    assert run.code == 0
+    (line,) = [line for line in run.lines if b"DESTINATION_CATALOG" in line[:40]]
+    assert len(line) < 20_000_000
+    listed = json.loads(line)["destination_catalog"]["operations"]
+    assert len(listed) == 201
+    assert all(len(item["json_schema"]["properties"]) > 300 for item in listed)
+    assert len(sandbox.calls) <= 10
+
+
+def test_discover_lists_what_it_can_if_marketo_cannot_show_programs_now(
+    connector: Connector, sandbox: SandboxServer
+) -> None:
+    sandbox.faults.add(Fault(name="down", path="/rest/asset/", code="709", times=None))
+    run = connector.run("discover", config_for(sandbox))
+    assert run.code == 0, run.text
+    (message,) = run.of("DESTINATION_CATALOG")
+    assert [item["object_name"] for item in message["destination_catalog"]["operations"]] == ["Program members"]
+    assert "program_links[0].program_id" in run.logs
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_discover_stops_on_request(
+    connector: Connector, sandbox: SandboxServer, number: signal.Signals, code: int
+) -> None:
+    sandbox.faults.add(Fault(name="held", endpoint="leads.describe2", hold_at="before"))
+    with connector.start("discover", config_for(sandbox)) as process:
+        assert sandbox.faults.wait_until_held("held")
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=15)
+    assert process.returncode == code
+    assert out == b""
 
 
 # --- write ---------------------------------------------------------------------------------------------------
@@ -428,6 +472,56 @@ def test_a_plan_says_what_a_write_then_does(connector: Connector, sandbox: Sandb
         check=True,
     ).stdout.decode()
     assert "STATUS_NOT_FOUND" in text
+
+
+def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Columns and primary key come under the object's names; the cursor is not mapped, so it is no longer there."""
+    configured = catalog(stream("visitors", PROGRAM, ["email", "firstName", "program_status"]))
+    descriptor = {"name": "visitors"}
+    status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
+    complete = {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1.0, "stream_status": status}}
+    people = [
+        {"email": "a@example.com", "firstName": "Ann", "program_status": None},
+        {"email": "b@example.com", "firstName": None, "program_status": "Attended"},
+        {"email": "c@example.com", "firstName": "Cy", "program_status": "Gone home"},
+    ]
+    lines = [*(record(data, "visitors") for data in people), state(7, "visitors"), json.dumps(complete).encode()]
+    run = connector.write(config_for(sandbox, **local(tmp_path)), lines, configured)
+    assert run.code == 0, run.text
+    (echoed,) = run.states
+    assert (echoed["id"], echoed["stream"]["stream_descriptor"]) == (7, descriptor)
+    stats = echoed["destinationStats"]
+    assert (stats["recordCount"], stats["rejectedRecordCount"]) == (2.0, 1.0)
+    assert sandbox.state.members_by_email(1004) == {"a@example.com": "Registered", "b@example.com": "Attended"}
+    (rejected,) = [json.loads(line) for path in tmp_path.glob("**/rejected-*.jsonl") for line in path.open()]
+    assert rejected["record"]["data"] == people[2]
+    assert rejected["rejection"]["record_key"] == "c@example.com"
+    # Sent again as it is, with the catalog of its sync, it is mapped by the same object.
+    rejected["record"]["data"]["program_status"] = "Engaged"
+    again = connector.write(config_for(sandbox), [json.dumps(rejected).encode()], configured)
+    assert again.code == 0, again.text
+    assert sandbox.state.members_by_email(1004)["c@example.com"] == "Engaged"
+
+
+def test_the_cdk_s_own_interface_knows_objects(sandbox: SandboxServer) -> None:
+    message = AirbyteMessageSerializer.load(json.loads(record({"email": "x@example.com", "event": 5}, "people")))
+    configured = ConfiguredAirbyteCatalogSerializer.load(catalog(stream("people", PROGRAM)))
+    written = DestinationMarketoPrograms().write(config_for(sandbox), configured, [message])
+    assert [message.type.value for message in written if message.type.value != "LOG"] == []
+    assert sandbox.state.members_by_email(1004) == {"x@example.com": "Registered"}
+
+
+def test_outcomes_of_objects_go_onto_the_page(connector: Connector, sandbox: SandboxServer, tmp_path: Path) -> None:
+    config = config_for(sandbox, **local(tmp_path / "kept"))
+    lines = [
+        record({"email": f"{name}@example.com", "program_status": status}, "people")
+        for name, status in (("a", None), ("b", "Attended"), ("c", "Nowhere"), ("d", "Nowhere"))
+    ]
+    InProcess(config, catalog(stream("people", PROGRAM, ["email", "program_status"]))).run(lines)
+    page = tmp_path / "report.html"
+    command = [*connector.arguments("report"), str(tmp_path / "kept"), "--output", str(page)]
+    subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=True)
+    assert "STATUS_NOT_FOUND" in page.read_text()
 
 
 # --- the guide -----------------------------------------------------------------------------------------------

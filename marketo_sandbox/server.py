@@ -10,6 +10,7 @@ from aiohttp import web
 
 from .control import Control
 from .gateway import Gateway, RawCall, Reply
+from .guard import refusal
 from .instance import Instance
 from .settings import Settings
 from .state import StateView
@@ -37,6 +38,14 @@ class _App:
         self._control = Control(instance)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        refused = refusal(
+            request.method,
+            request.headers.get("Host", ""),
+            request.headers.get("Origin", ""),
+            request.headers.get("Sec-Fetch-Site", ""),
+        )
+        if refused is not None:
+            return web.Response(status=403, text=f"{refused}\n")
         body = await request.read()
         path = request.rel_url.raw_path
         if path == "/" or path.startswith("/_sandbox/"):

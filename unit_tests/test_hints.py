@@ -48,6 +48,7 @@ def test_settings_named_in_fixes_exist() -> None:
         "delivery",
         "domain_url",
         "program_id",
+        "program_status",
         "unmapped_qualifier",
         "use_program_status",
         "lead_scan_threshold",
@@ -66,7 +67,7 @@ def test_settings_named_in_fixes_exist() -> None:
     named = {
         word
         for row in hint_rows()
-        for word in re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", row.hint.fix + row.hint.explanation)
+        for word in re.findall(r"_?[a-z0-9]+(?:_[a-z0-9]+)+", row.hint.fix + row.hint.explanation)
     }
     assert named <= known
 

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outcomes": set(),
     "jsontext": {"model"},
     "protocol": {"jsontext"},
-    "marketo": set(),
+    "marketo": {"outcomes"},
     "logs": {"protocol"},
     "hints": {"outcomes"},
     "config": {"model"},
@@ -36,7 +36,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"outcomes", "config"},
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
-    "report": {"outcomes", "hints", "storage"},
+    "reconcile": {"outcomes", "config", "marketo", "storage", "logs", "text"},
+    "summary": {"outcomes"},
+    "report": {"outcomes", "hints", "storage", "summary"},
+    "retry": {"outcomes", "config", "storage", "report", "summary"},
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {
         "outcomes",
@@ -70,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "airbyte_cdk": {"destination"},
     "requests": {"marketo"},
+    "urllib3": {"marketo"},
     "boto3": {"storage"},
     "pydantic": {"config"},
     "aiohttp": set(),
@@ -173,6 +177,7 @@ def test_the_way_of_the_data_does_not_load_the_cdk() -> None:
     """What the sources say is not all: a package's own `__init__`, or a library, could import it as well."""
     script = (
         f"import sys, {PACKAGE}.run, {PACKAGE}.delivery.pipeline, {PACKAGE}.sync, {PACKAGE}.report\n"
+        f"import {PACKAGE}.activation.discover\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'airbyte_cdk', 'boto3', 'aiohttp'}))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

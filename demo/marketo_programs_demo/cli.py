@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator, Sequence
 
-    from destination_marketo_programs.outcomes import Outcome
+    from destination_marketo_programs.storage import StoredOutcome
 
 Json = dict[str, Any]
 
@@ -233,7 +233,7 @@ def members_table(sandbox: SandboxServer) -> Table:
     return table
 
 
-def leftovers_table(outcomes: Sequence[Outcome]) -> Table:
+def leftovers_table(outcomes: Sequence[StoredOutcome]) -> Table:
     """Rejections and skips by category with what to do about them, rejections first."""
     counts = Counter(
         (outcome.outcome, outcome.category or "")

@@ -9,25 +9,31 @@ import argparse
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.activation.objects import ObjectSchemas
+from destination_marketo_programs.activation.objects import ObjectSchemas, first_links
 from destination_marketo_programs.commands import load, read_json
 from destination_marketo_programs.config import NoStorage
+from destination_marketo_programs.config.explain import tell
+from destination_marketo_programs.config.loading import events_of
 from destination_marketo_programs.failures import ConfigurationError, Doing
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
+from destination_marketo_programs.preflight.programs import program_problems
 from destination_marketo_programs.process import Process
 from destination_marketo_programs.session import open_session
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from destination_marketo_programs.activation.objects import ActivationObject, JsonObject
-    from destination_marketo_programs.config import ProgramLink, Settings
+    from destination_marketo_programs.config import Settings
     from destination_marketo_programs.preflight.asking import Facts
 
 logger = logging.getLogger("airbyte.discover")
+
+_PASSING = ("domain_url", "delivery.daily_call_budget")
+"""Where a problem is told that is Marketo's state at the moment: out of reach, or no calls left today."""
 
 
 class Discovered(NamedTuple):
@@ -53,48 +59,48 @@ def discover(settings: Settings, facts: Facts) -> Discovered:
         ConfigurationError: Marketo did not describe the fields of people.
     """
     if facts.leads is None or not facts.leads.fields:
-        unknown = Problem(("client_id",), "Marketo describes no fields of people to this API user.", "Check its role.")
-        raise ConfigurationError(facts.problems or [unknown])
+        unknown = Problem(
+            ("client_id",), "Marketo does not describe person fields to this API user.", "Check its role."
+        )
+        passing = any(problem.path in _PASSING for problem in facts.problems)
+        raise ConfigurationError(facts.problems or [unknown], passing=passing)
     schemas = ObjectSchemas(settings, facts.leads.fields, facts.members)
     objects = [schemas.program_members()]
-    warnings = [str(problem) for problem in facts.problems]
-    for program_id, positions in _positions(settings).items():
-        reason = _reason_to_leave_out(program_id, [settings.program_links[at] for at in positions], facts)
-        if reason is not None:
-            paths = ", ".join(f"program_links[{at}].program_id" for at in positions)
-            warnings.append(f"Program {program_id} is left out of the catalog. {reason} ({paths})")
-            continue
-        program = facts.programs[program_id]
-        objects.append(schemas.program(program, (facts.channels or {})[program.channel]))
-    warnings += [
-        f"The Marketo field {quoted(name)} is left out of the catalog. Another column of the object has that name: "
-        "rename the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
-        for name in dict.fromkeys(name for item in objects for name in item.columns.shadowed)
-    ]
-    return Discovered(objects, warnings)
+    left_out = list(_left_out(settings, facts))
+    wrong = {settings.program_links[position].program_id for position, _ in left_out}
+    for program_id in first_links(settings):
+        if program_id not in wrong:
+            program = facts.programs[program_id]
+            objects.append(schemas.program(program, (facts.channels or {})[program.channel]))
+    programs = tell((problem for _, problem in left_out), events_of(settings))
+    shadowed = dict.fromkeys(name for item in objects for name in item.columns.shadowed)
+    return Discovered(
+        objects,
+        [
+            *map(str, facts.problems),
+            *(f"Not in the catalog: {problem}" for problem in programs),
+            *(
+                f"Not in the catalog: the Marketo field {quoted(name)}, because another column has that name. Rename "
+                "the field in Marketo, or the qualifier in qualifier_mappings, if you need both."
+                for name in shadowed
+            ),
+        ],
+    )
 
 
-def _positions(settings: Settings) -> dict[int, list[int]]:
-    """Linked programs by first appearance, each with the positions of its links."""
-    positions: dict[int, list[int]] = {}
+def _left_out(settings: Settings, facts: Facts) -> Iterator[tuple[int, Problem]]:
+    """Why programs cannot be chosen, with the position of the link: as the checks see it, or for want of an answer."""
+    told = set()
+    for problem in program_problems(settings, facts):
+        _, position, *_ = problem.location
+        if isinstance(position, int):
+            told.add(settings.program_links[position].program_id)
+            yield position, problem
     for position, link in enumerate(settings.program_links):
-        positions.setdefault(link.program_id, []).append(position)
-    return positions
-
-
-def _reason_to_leave_out(program_id: int, links: Sequence[ProgramLink], facts: Facts) -> str | None:
-    """Why nobody can choose a program; None if it can be chosen."""
-    if program_id in facts.denied:
-        return "Marketo refuses to show it to the API user (code 603): check its role in the program's workspace."
-    program = facts.programs.get(program_id)
-    if program is None:
-        return "The API user cannot see it in Marketo: compare the number with the end of the program's URL."
-    folder = facts.archived_in.get(program_id)
-    if folder is not None and not all(link.allow_archived for link in links):
-        return f"It is in the archived folder {quoted(folder)}: unarchive it, or set allow_archived in its links."
-    if program.channel not in (facts.channels or {}):
-        return f"Marketo does not list the statuses of its channel {quoted(program.channel)}."
-    return None
+        program = facts.programs.get(link.program_id)
+        if link.program_id not in told and (program is None or program.channel not in (facts.channels or {})):
+            message = f"Marketo did not describe program {link.program_id}."
+            yield position, Problem(("program_links", position, "program_id"), message, "See the warnings before this.")
 
 
 def main(arguments: list[str]) -> int:
@@ -134,4 +140,4 @@ def _ask(settings: Settings, process: Process) -> Facts:
         read_only=True,
         short_retries=True,
     ) as session:
-        return ask_marketo(session.client, settings, utc_now(), raise_transient=True, member_fields=True)
+        return ask_marketo(session.marketo, settings, utc_now(), raise_transient=False, member_fields=True)

@@ -110,6 +110,16 @@ def parse_domain_url(text: str, *, cloud: bool) -> str:
     )
 
 
+def instance_of(domain_url: str) -> str:
+    """Return the name of an instance: its Munchkin id in capitals, or host and port of a local one.
+
+    Args:
+        domain_url: as `parse_domain_url` returns it.
+    """
+    host = domain_url.partition("://")[2]
+    return host.removesuffix(".mktorest.com").upper() if host.endswith(".mktorest.com") else host
+
+
 def parse_endpoint(text: str) -> str:
     """Return the address of an S3-compatible service as it was given.
 

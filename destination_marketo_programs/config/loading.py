@@ -155,7 +155,8 @@ def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
 
 def events_of(settings: Settings) -> Callable[[int], str]:
     """Return what tells the event of a program link by its position, for `tell`."""
-    return lambda position: settings.program_links[position].event
+    links = settings.program_links
+    return lambda position: links[position].event if position < len(links) else ""
 
 
 def _raw_event(raw: Any, position: int) -> str:

@@ -282,7 +282,7 @@ class LeadCalls:
                 raise reply
             if reply.status:
                 fates.append((row, row.entries, Found(int(row.value), reply.status, None, details.get(row.key))))
-            elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND):
+            elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND) or reply.other_lead is not None:
                 fates.append((row, row.entries, Gone(_refusal(reply, Category.LEAD_NOT_FOUND))))
             else:
                 fates += self._refused(row, reply, self.write_by_id)
@@ -492,7 +492,9 @@ class LeadCalls:
         row.tries += 1
         if alone and error.code == "611" and row.tries >= LOST_ALONE_BEFORE_REFUSAL and self._others_pass(row):
             # It is this record that Marketo cannot digest.
-            return Refusal(Category(category_for(error.code)), error.code, error.marketo_message, error.request_id)
+            return Refusal(
+                category_for(error.code, error.marketo_message), error.code, error.marketo_message, error.request_id
+            )
         if row.tries > MAX_LOST_CREATES:
             raise UnreachableError(error.endpoint, error.code, None, error.request_id)
         return later
@@ -652,4 +654,6 @@ def _without_company(row: LeadRow) -> LeadRow:
 
 
 def _refusal(reply: RowReply, category: Category | None = None, detail: dict[str, Any] | None = None) -> Refusal:
-    return Refusal(category or Category(category_for(reply.code)), reply.code, reply.message, reply.request_id, detail)
+    return Refusal(
+        category or category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id, detail
+    )

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from destination_marketo_programs.marketo.rows import RowReply
     from destination_marketo_programs.model import LeadFields, Target
 
-DENIED = (LEAD_NOT_FOUND, OBJECT_NOT_FOUND)
+
+def denied(reply: RowReply) -> bool:
+    """Whether Marketo says that nobody has this lead id, or that somebody else has it now (merged people)."""
+    return reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND) or reply.other_lead is not None
 
 
 class Batch(msgspec.Struct, gc=False):
@@ -267,7 +270,7 @@ class MembershipStage:
                     self.fields.accept(Membership(batch.program_id, batch.status, lead_id, result, reply, entries))
                     continue
                 self._delivered(batch.program_id, batch.status, lead_id, result, reply, entries)
-            elif reply.code in DENIED and lead_id in self._new:
+            elif denied(reply) and lead_id in self._new:
                 again[lead_id] = entries
                 continue
             else:
@@ -293,10 +296,10 @@ class MembershipStage:
 
     def _refused(self, program: _Program, batch: Batch, lead_id: int, entries: list[Entry], reply: RowReply) -> None:
         """The status is refused; lower ones that it stood for get their own try."""
-        if reply.code in DENIED:
+        if denied(reply):
             self._deny(batch.program_id, lead_id, entries, reply)
             return
-        refusal = Refusal(Category(category_for(reply.code)), reply.code, reply.message, reply.request_id)
+        refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
         lower: list[Entry] = []
         for entry in entries:
             target = target_in(entry, batch.program_id)
@@ -349,7 +352,7 @@ class MembershipStage:
             if reply is None:
                 taken.append(entry)
                 continue
-            refusal = Refusal(Category(category_for(reply.code)), reply.code, reply.message, reply.request_id)
+            refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
             self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
         self._delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
         self._free(self._programs[program_id], program_id, (lead_id,))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from destination_marketo_programs.marketo.errors import RefusedError, TooLargeError
+from destination_marketo_programs.marketo.errors import AnswerMisfitError, RefusedError, TooLargeError
 from destination_marketo_programs.marketo.rows import RowReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Sequence
+
+MISFIT = "Marketo's answer does not fit the record that was sent."
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
@@ -41,6 +43,10 @@ def send_each(
         if len(rows) == 1 or len(kinds) == 1:
             refusal = RowReply("", None, error.code, error.marketo_message, error.request_id)
             return [(row, refusal) for row in rows]
+    except AnswerMisfitError as error:
+        kinds = {}
+        if len(rows) == 1:
+            return [(rows[0], RowReply("", None, None, MISFIT, error.request_id))]
     if not kinds:
         middle = len(rows) // 2
         return send_each(rows[:middle], send, alike, kind_of) + send_each(rows[middle:], send, alike, kind_of)

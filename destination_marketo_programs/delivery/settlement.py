@@ -245,9 +245,8 @@ class Settlement:
         logged = self._logged[category] = self._logged[category] + 1
         if logged > LOGGED_PER_CATEGORY:
             return
-        of_program = (
-            f' for program {outcome.program_id}, status "{outcome.program_status}"' if outcome.program_id else ""
-        )
+        of_status = f', status "{outcome.program_status}"' if outcome.program_status else ""
+        of_program = f" for program {outcome.program_id}{of_status}" if outcome.program_id else ""
         code = f" (Marketo code {outcome.code})" if outcome.code else ""
         rejections_log.warning(
             "Rejected: record %s%s%s: %s%s. %s",

@@ -220,11 +220,11 @@ class ReadingMarketo:
 
     def _member_answer(self, program_id: int, status: str, lead_id: int, before: str | None) -> tuple[RowReply, str]:
         if before is None:
-            return RowReply("created", lead_id, None, None, None, None), status
+            return RowReply("created", lead_id, None, None, None, before=None), status
         if self._statuses.moves(program_id, before, status):
             note = _UNKNOWN_STEP if self._statuses.step(program_id, before) is None else None
-            return RowReply("updated", lead_id, None, note, None, before), status
-        return RowReply("", lead_id, ALREADY_IN_OR_PAST_STATUS, None, None, before), before
+            return RowReply("updated", lead_id, None, note, None, before=before), status
+        return RowReply("", lead_id, ALREADY_IN_OR_PAST_STATUS, None, None, before=before), before
 
     def sync_data(self, program_id: int, rows: Sequence[tuple[int, LeadFields]]) -> list[RowReply]:  # noqa: ARG002 - any program
         """What Sync Program Member Data would say."""

@@ -5,5 +5,6 @@ One door: `run_preflight`. It asks (`asking`), and everything else judges what w
 """
 
 from destination_marketo_programs.preflight.checks import Preflight, run_preflight
+from destination_marketo_programs.preflight.statuses import StatusRank
 
-__all__ = ["Preflight", "run_preflight"]
+__all__ = ["Preflight", "StatusRank", "run_preflight"]

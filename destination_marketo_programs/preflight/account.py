@@ -20,8 +20,8 @@ def budget_problems(settings: Settings, used_today: int | None, now: datetime) -
     if budget is not None and used_today is not None and used_today >= budget:
         yield Problem(
             ("delivery", "daily_call_budget"),
-            f"The API user of this client ID has made {used_today:,} calls today, and the budget is {budget:,}: "
-            "a sync would stop before its first record.",
+            f"The API user of this client ID has made {used_today:,} calls today, and the budget is {budget:,}. "
+            "A sync would stop before its first record.",
             f"Raise the budget, or wait until {quota_reset_text(now)}.",
         )
 
@@ -33,8 +33,8 @@ def budget_notes(settings: Settings, used_today: int | None) -> Iterator[str]:
         return
     if used_today is None:
         yield (
-            "Marketo does not tell how many calls were made today, so delivery.daily_call_budget counts those of "
-            "this sync only."
+            "Marketo does not report how many calls were made today, so delivery.daily_call_budget counts the calls "
+            "of this sync only."
         )
     elif used_today < budget:
-        yield f"{used_today:,} of the {budget:,} calls that delivery.daily_call_budget allows were made today."
+        yield f"{used_today:,} of the {budget:,} calls of delivery.daily_call_budget were made today."

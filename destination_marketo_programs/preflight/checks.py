@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.config.explain import place_of
+from destination_marketo_programs.config.columns import is_read_as_name
+from destination_marketo_programs.config.explain import tell
+from destination_marketo_programs.config.loading import events_of
+from destination_marketo_programs.config.settings import CustomMapping
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.account import budget_notes, budget_problems
 from destination_marketo_programs.preflight.asking import ask_marketo
-from destination_marketo_programs.preflight.fields import (
-    catalog_of,
-    field_notes,
-    field_problems,
-    lookup_problems,
-    partition_problems,
-)
-from destination_marketo_programs.preflight.programs import program_notes, program_problems
+from destination_marketo_programs.preflight.fields import catalog_of, field_notes, field_problems, lookup_problems
+from destination_marketo_programs.preflight.keeping import storage_problems
+from destination_marketo_programs.preflight.partitions import partition_notes, partition_problems
+from destination_marketo_programs.preflight.programs import link_notes, program_notes, program_problems
 from destination_marketo_programs.preflight.statuses import Statuses
-from destination_marketo_programs.storage import StorageError
+from destination_marketo_programs.text import Names, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.mapping import FieldCatalog
+    from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.marketo.assets import Program, Status
-    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.model import Problem
+    from destination_marketo_programs.preflight.asking import Facts
+    from destination_marketo_programs.preflight.statuses import StatusRank
     from destination_marketo_programs.storage import OutcomeStore
 
 
@@ -37,26 +38,30 @@ class Preflight(NamedTuple):
     Attributes:
         problems: in the order of the form; empty when all is well.
         notes: for LOG INFO: allowed, but worth knowing.
-        programs: the linked programs that were found, by id.
-        steps: (program id, status name) -> step, for all statuses of these programs, hidden ones included.
+        programs: the linked programs that were found, by id: name, type, channel, address.
+        steps: (program id, status name) -> rank, for all statuses of these programs, hidden ones included.
+        fields: writable fields with their types and lengths; None for an object whose fields were not asked for or
+            not told.
+        used_today: calls of the API user since midnight when the checks began; 0 if Marketo does not say. The
+            checks' own calls are not in it: whoever made them counts them.
         statuses: program id -> statuses in the order of its channel, hidden ones included.
-        fields: writable fields; None for an object whose fields were not asked for or not told.
-        partitions: lead partitions that the API user sees.
-        used_today: calls of the API user since midnight when the checks began; 0 where Marketo does not tell.
+        partitions: how many lead partitions the API user sees; None if Marketo does not say.
+        app_address: of Marketo's application, such as `https://app-sj01.marketo.com`; "" if no program tells it.
     """
 
     problems: list[Problem]
     notes: list[str]
     programs: dict[int, Program]
-    steps: dict[tuple[int, str], int]
+    steps: dict[tuple[int, str], StatusRank]
     fields: FieldCatalog
     used_today: int
     statuses: Mapping[int, Sequence[Status]]
-    partitions: int = 0
+    partitions: int | None = None
+    app_address: str = ""
 
 
 def run_preflight(
-    client: MarketoClient,
+    marketo: Marketo,
     settings: Settings,
     store: OutcomeStore,
     config_problems: Sequence[Problem] = (),
@@ -65,15 +70,15 @@ def run_preflight(
     member_fields: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> Preflight:
-    """Check everything that can be checked without writing to Marketo, and tell the client's budget what is used.
+    """Check everything that can be checked without writing to Marketo.
 
     Args:
-        client: its retry window bounds how long an instance that does not answer is tried.
+        marketo: is only read; how long an instance that does not answer is tried is its own matter.
         settings: the configuration.
         store: is probed: writes, reads and deletes an object.
-        config_problems: what reading the configuration found; merged with the rest.
+        config_problems: what reading configuration and catalog found; merged with the rest.
         raise_transient: raise what may work later instead of reporting it, so that a sync can be tried again.
-        member_fields: ask for the fields of memberships even if no field mapping needs them.
+        member_fields: ask for the fields of program members even if no field mapping needs them.
         now: UTC, for the time at which the quota starts anew.
 
     Raises:
@@ -81,45 +86,79 @@ def run_preflight(
             if it is transient.
         StoppedError: the process is ending.
     """
-    facts = ask_marketo(client, settings, now(), raise_transient=raise_transient, member_fields=member_fields)
+    facts = ask_marketo(marketo, settings, now(), raise_transient=raise_transient, member_fields=member_fields)
     catalog = catalog_of(facts)
     statuses = Statuses(facts.programs, facts.channels or {})
+    lookup = list(lookup_problems(settings, facts))
     problems = [
-        *config_problems,
+        *_without_consequences(config_problems, settings, facts, lookup),
         *facts.problems,
         *program_problems(settings, facts),
         *statuses.problems(settings),
         *field_problems(settings, facts),
-        *lookup_problems(settings, facts),
+        *lookup,
         *partition_problems(settings, facts),
-        *_storage_problems(store, raise_transient=raise_transient),
+        *storage_problems(settings, store, raise_transient=raise_transient),
         *budget_problems(settings, facts.used_today, now()),
     ]
     notes = [
-        *program_notes(facts.programs.values()),
+        *link_notes(settings.program_links),
+        *program_notes(settings, facts),
         *statuses.notes(settings),
+        *_column_notes(settings),
         *field_notes(settings, catalog),
+        *partition_notes(settings, facts),
         *budget_notes(settings, facts.used_today),
     ]
     return Preflight(
-        sorted(problems, key=_place_in_form),
+        tell(problems, events_of(settings)),
         notes,
         facts.programs,
-        statuses.steps(),
+        statuses.ranks(),
         catalog,
         facts.used_today or 0,
         statuses.by_program(),
+        None if facts.partitions is None else len(facts.partitions),
+        _app_address(facts.programs.values()),
     )
 
 
-def _storage_problems(store: OutcomeStore, *, raise_transient: bool) -> Iterator[Problem]:
-    try:
-        store.probe()
-    except StorageError as error:
-        if error.transient and raise_transient:
-            raise
-        yield Problem(tuple(error.path.split(".")), error.message, error.fix)
+def _without_consequences(
+    problems: Iterable[Problem], settings: Settings, facts: Facts, lookup: Sequence[Problem]
+) -> Iterator[Problem]:
+    """The problems of the configuration, without those that only follow from a slip that Marketo's answers show.
+
+    A mistyped program of a link leaves a qualifier mapping without link; a mistyped lookup field leaves it unfilled.
+    """
+    unseen = Names(map(str, facts.missing | facts.denied))
+    for problem in problems:
+        match problem.location:
+            case ("qualifier_mappings", int(position), "program_id") if unseen.nearest(
+                str(settings.qualifier_mappings[position].program_id)
+            ):
+                continue
+            case ("lead_sync", "lookup_field") if lookup:
+                continue
+        yield problem
 
 
-def _place_in_form(problem: Problem) -> tuple[int, ...]:
-    return place_of(problem.location).rank
+def _column_notes(settings: Settings) -> Iterator[str]:
+    """Texts that could be meant as a JMESPath and are none, so that a column of this name is looked for."""
+    mapping = settings.record_mapping
+    named = [each.qualifier for each in settings.qualifier_mappings]
+    named += [each.record_field for each in settings.field_mappings]
+    if isinstance(mapping, CustomMapping):
+        named += [mapping.email, mapping.event, mapping.event_name, mapping.marketo_lead_id, mapping.scan_count]
+    names = [name for name in dict.fromkeys(named) if name and is_read_as_name(name)]
+    if names:
+        yield f"Not a valid JMESPath, so read as the name of a column: {listed(names)}."
+
+
+def _app_address(programs: Iterable[Program]) -> str:
+    """Scheme and host of the first program's own address."""
+    for program in programs:
+        scheme, found, rest = program.url.partition("://")
+        host = rest.partition("/")[0].partition("#")[0]
+        if found and scheme == "https" and host:
+            return f"https://{host}"
+    return ""

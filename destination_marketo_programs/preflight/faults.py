@@ -51,16 +51,15 @@ def denied_problems(denied: Mapping[Need, Sequence[str]], *, all_denied: bool) -
             Problem(
                 ("client_id",),
                 "Marketo accepts the client ID and secret, and then refuses every call (code 603).",
-                f"Most likely the address that the connector calls from is missing under {_ALLOWLIST}. If there are "
-                f"no restrictions: {_lower(_ROLE)} {Need.PERSON.value} and {Need.ASSETS.value}.",
+                f"Most likely the connector's address is missing under {_ALLOWLIST}. If there are no restrictions: "
+                f"{_lower(_ROLE)} {Need.PERSON.value} and {Need.ASSETS.value}.",
             )
         ]
     return [
         Problem(
             ("client_id",),
             f"Marketo refuses to show the API user of this client ID {joined(things)} (code 603).",
-            f"{_ROLE} {need.value}. If the role has it, the address that the connector calls from is missing "
-            f"under {_ALLOWLIST}.",
+            f"{_ROLE} {need.value}. If the role has it, the connector's address is missing under {_ALLOWLIST}.",
         )
         for need, things in denied.items()
         if need is not Need.NOTHING
@@ -101,23 +100,22 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
         case QuotaReachedError():
             return Problem(
                 ("delivery", "daily_call_budget"),
-                "Marketo takes no more calls today: all integrations together have used up the daily quota of your "
-                "subscription (code 607).",
+                "Marketo accepts no more calls today: your integrations have used up the daily quota (code 607).",
                 f"Check again after {quota_reset_text(now)}. Admin > Integration > Web Services shows who made the "
-                "calls; a daily call budget keeps this connector to its share.",
+                "calls. A daily call budget keeps this connector to its share.",
             )
         case UnreachableError() if answered_before:
             return Problem(
                 ("domain_url",),
                 f"Marketo could be reached, but the request for {what} failed ({_meaning(error.code)}).",
-                "Check again in a few minutes. If it stays like this, ask Adobe's support.",
+                "Check again in a few minutes. If it persists, ask Adobe's support.",
             )
         case UnreachableError() | BadCredentialsError():
             return Problem(
                 ("domain_url",),
                 f"Marketo could not be reached at this address ({_meaning(error.code)}).",
-                f"Is it another instance's, or mistyped? Copy it from {_ENDPOINT}. If it is right, check that the "
-                "connector may reach the internet, and try again.",
+                f"Copy it from {_ENDPOINT}. If it is right, check that the connector can reach the internet, and try "
+                "again.",
             )
         case _:
             request = f", request {error.request_id}" if error.request_id else ""

@@ -1,4 +1,4 @@
-"""Field mappings, lookup field and partition against what Marketo describes."""
+"""Field mappings and the lookup field against what Marketo describes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from destination_marketo_programs.mapping import FieldCatalog, Mapper, WritableField
 from destination_marketo_programs.model import Problem
-from destination_marketo_programs.text import did_you_mean, folded, joined, listed, nearest, quoted
+from destination_marketo_programs.text import Names, did_you_mean, joined, listed, numbered, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,12 +21,7 @@ _NO_KEYS = (_LEAD_ID, "cookies", "leadPartitionId")
 """Searchable, and still nothing that a record would name a person by; for `id` there is another way."""
 _EMAIL = "email"
 _EXPORT = "Admin > Field Management > Export Field Names lists the REST API names."
-
-_NEVER_TAKEN: Final = {
-    "formula": "Marketo computes it from other fields",
-    "reference": "it points to another record",
-}
-"""Data types that no value of a record fits."""
+_GUARDS = ("on_create", "if_blank")
 
 _WHOLE = "whole numbers only"
 _DECIMAL = "numbers only"
@@ -35,6 +30,7 @@ _TAKEN: Final = {
     "integer": _WHOLE,
     "score": _WHOLE,
     "percent": _WHOLE,
+    "reference": "the ID of another record only",
     "float": _DECIMAL,
     "currency": _DECIMAL,
     "date": "dates only",
@@ -82,52 +78,70 @@ def _writable(fields: Mapping[str, FieldInfo]) -> dict[str, WritableField]:
     return {name: WritableField(field.data_type, field.length) for name, field in fields.items() if field.updateable}
 
 
+class _Fields:
+    """The fields of people or of program members, and what a mistyped name may mean among those that can be written."""
+
+    def __init__(self, described: Mapping[str, FieldInfo]) -> None:
+        self.described = described
+        writable = [field for field in described.values() if field.updateable]
+        self._squeezed: dict[str, str] = {}
+        for field in writable:
+            for name in (field.name, field.display_name):
+                self._squeezed.setdefault(_squeezed(name), field.name)
+        self._names = Names(field.name for field in writable)
+        self._titles = Names({field.display_name: field.name for field in writable if field.display_name})
+
+    def nearest(self, given: str) -> str | None:
+        """The REST API name that a mistyped name, or a name on screen, most likely means."""
+        return self._squeezed.get(_squeezed(given)) or self._names.nearest(given) or self._titles.nearest(given)
+
+
+def _squeezed(name: str) -> str:
+    """Letters and digits only: `Lead Source`, `lead_source` and `Lead_Source__c` are all near `leadSource`."""
+    return re.sub(r"__c$|[\W_]", "", name).casefold()
+
+
 def field_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     """Mappings to fields that do not exist, cannot be written, or cannot take what the column holds."""
     is_mobly = settings.record_mapping.mapping_type == "mobly"
+    people = _Fields(facts.leads.fields) if facts.leads and facts.leads.fields else None
+    members = _Fields(facts.members) if facts.members else None
     for position, mapping in enumerate(settings.field_mappings):
         is_lead = mapping.marketo_object == "lead"
-        of_people = facts.leads.fields if facts.leads else None
-        fields, others = (of_people, facts.members) if is_lead else (facts.members, of_people)
-        if not fields or (is_lead and mapping.marketo_field == _LEAD_ID):
+        fields, others = (people, members) if is_lead else (members, people)
+        if fields is None or (is_lead and mapping.marketo_field == _LEAD_ID):
             continue  # the lead ID is not written: people are found by it
         is_key = is_lead and mapping.marketo_field == settings.lead_sync.lookup_field
-        finding = _unknown(mapping, fields, others or {}) or _unwritable(mapping, fields, is_key=is_key)
+        finding = _unknown(mapping, fields, others) or _unwritable(mapping, fields, is_key=is_key)
         if finding is None and is_mobly:
-            finding = _unfit(mapping, fields[mapping.marketo_field])
+            finding = _unfit(mapping, fields.described[mapping.marketo_field])
         if finding:
             yield Problem(("field_mappings", position, "marketo_field"), *finding)
 
 
-def _unknown(
-    mapping: FieldMapping, fields: Mapping[str, FieldInfo], others: Mapping[str, FieldInfo]
-) -> tuple[str, str] | None:
+def _unknown(mapping: FieldMapping, fields: _Fields, others: _Fields | None) -> tuple[str, str] | None:
     name = mapping.marketo_field
-    if name in fields:
+    if name in fields.described:
         return None
-    of_what, other = ("person", "membership") if mapping.marketo_object == "lead" else ("membership", "person")
+    of_what, other = ("person", "program member") if mapping.marketo_object == "lead" else ("program member", "person")
     message = f"Marketo has no {of_what} field with the REST API name {quoted(name)}."
-    if name in others:
+    if others is not None and name in others.described:
         other_object = "program_member" if mapping.marketo_object == "lead" else "lead"
-        return message, f"It is a field of the {other}: choose marketo_object {other_object}, or another field."
-    return message, did_you_mean(_near_field(name, fields)) + _EXPORT
+        return message, f"It is a {other} field: set marketo_object to {other_object}, or choose another field."
+    return message, did_you_mean(fields.nearest(name)) + _EXPORT
 
 
-def _unwritable(mapping: FieldMapping, fields: Mapping[str, FieldInfo], *, is_key: bool) -> tuple[str, str] | None:
-    name = mapping.marketo_field
-    field = fields[name]
-    reason = _NEVER_TAKEN.get(field.data_type.casefold())
-    if reason:
-        return (
-            f"{quoted(name)} cannot be filled: {reason} (type {field.data_type}).",
-            "Choose another field, or remove this mapping.",
-        )
-    if not field.updateable and not is_key:
-        return (
-            f"{quoted(name)} is read-only: only Marketo itself fills it.",
-            "Choose a field of your own, or remove this mapping.",
-        )
-    return None
+def _unwritable(mapping: FieldMapping, fields: _Fields, *, is_key: bool) -> tuple[str, str] | None:
+    field = fields.described[mapping.marketo_field]
+    if field.updateable or is_key:
+        return None
+    why = (
+        "Marketo computes it from other fields" if field.data_type.casefold() == "formula" else "only Marketo fills it"
+    )
+    return (
+        f"{quoted(field.name)} is read-only: {why}.",
+        "Choose another field, or remove this mapping.",
+    )
 
 
 def _unfit(mapping: FieldMapping, field: FieldInfo) -> tuple[str, str] | None:
@@ -135,8 +149,8 @@ def _unfit(mapping: FieldMapping, field: FieldInfo) -> tuple[str, str] | None:
     if column in _STRUCTURED:
         holds, better = _STRUCTURED[column]
         return (
-            f"Mobly's {quoted(column)} is {holds}, which no Marketo field can take.",
-            f"Name in record_field what to take out of it, such as {better}.",
+            f"Mobly's {quoted(column)} is {holds}, which no Marketo field accepts.",
+            f"Name in record_field what to take from it, such as {better}.",
         )
     takes = _TAKEN.get(field.data_type.casefold())
     if takes is None or column not in _COLUMNS:
@@ -145,25 +159,9 @@ def _unfit(mapping: FieldMapping, field: FieldInfo) -> tuple[str, str] | None:
     if field.data_type.casefold() in fits:
         return None
     return (
-        f"Mobly's {quoted(column)} holds {holds}, and {quoted(field.name)} (type {field.data_type}) takes {takes}.",
+        f"Mobly's {quoted(column)} holds {holds}, and {quoted(field.name)} (type {field.data_type}) accepts {takes}.",
         "Choose a text field for this column, or another column for this field.",
     )
-
-
-def _near_field(given: str, fields: Mapping[str, FieldInfo]) -> str | None:
-    """The writable field that a mistyped name, or the name on screen, most likely means."""
-    writable = [field for field in fields.values() if field.updateable]
-    for field in writable:
-        if _squeezed(given) in (_squeezed(field.name), _squeezed(field.display_name)):
-            return field.name
-    return nearest(given, {field.name: field.name for field in writable}) or nearest(
-        given, {field.display_name: field.name for field in writable if field.display_name}
-    )
-
-
-def _squeezed(name: str) -> str:
-    """Letters and digits only: `Lead Source`, `lead_source` and `Lead_Source__c` are all near `leadSource`."""
-    return re.sub(r"__c$|[\W_]", "", name).casefold()
 
 
 def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
@@ -174,11 +172,11 @@ def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     searchable = facts.leads.searchable
     known = sorted(facts.leads.fields if searchable is None else searchable)
     if lookup not in facts.leads.fields:
-        near = _near_field(lookup, {name: facts.leads.fields[name] for name in known if name in facts.leads.fields})
+        described = {name: facts.leads.fields[name] for name in known if name in facts.leads.fields}
         yield Problem(
             ("lead_sync", "lookup_field"),
             f"Marketo has no person field with the REST API name {quoted(lookup)}.",
-            did_you_mean(near) + _EXPORT,
+            did_you_mean(_Fields(described).nearest(lookup)) + _EXPORT,
         )
     elif searchable is not None and lookup not in searchable:
         yield Problem(
@@ -188,27 +186,33 @@ def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
         )
 
 
-def partition_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
-    """A lead partition that Marketo does not have, or does not show to this API user."""
-    name = settings.lead_sync.partition_name
-    if not name or facts.partitions is None or name in facts.partitions:
-        return
-    near = nearest(name, {partition: partition for partition in facts.partitions})
-    spelled = near is not None and folded(near) == folded(name)
-    yield Problem(
-        ("lead_sync", "partition_name"),
-        f"{quoted(name)} is not spelled as in Marketo: upper and lower case and spaces count."
-        if spelled
-        else f"Marketo shows the API user no lead partition {quoted(name)}.",
-        f"{did_you_mean(near)}There are {listed(facts.partitions)}."
-        if facts.partitions
-        else "Leave it blank: Marketo shows no partition at all.",
-    )
-
-
 def field_notes(settings: Settings, catalog: FieldCatalog) -> Iterator[str]:
-    """Fields that the mobly mapping would fill, and this instance does not have."""
+    """Fields that the mobly mapping would fill and this instance does not have; and what guarded fields cost."""
     dropped = Mapper(settings, catalog).dropped_defaults
     if dropped:
         names = joined([quoted(name) for name in dropped])
         yield f"Marketo has no writable field {names}, so this part of Mobly's leads is left out."
+    guarded = [at for at, mapping in enumerate(settings.field_mappings) if mapping.write in _GUARDS]
+    if guarded:
+        yield (
+            f"Field {numbered(guarded, 'mapping')} {'depends' if len(guarded) == 1 else 'depend'} on what Marketo has: "
+            "that costs one read per 300 people, and rules out bulk import."
+        )
+    if settings.lead_sync.mode == "match_only":
+        yield from _never_created(settings)
+
+
+def _never_created(settings: Settings) -> Iterator[str]:
+    """What is meant for people whom this connector creates, where it creates nobody."""
+    on_create = [at for at, mapping in enumerate(settings.field_mappings) if mapping.write == "on_create"]
+    if on_create:
+        verb = "writes" if len(on_create) == 1 else "write"
+        yield (
+            f"Field {numbered(on_create, 'mapping')} {verb} to people whom this connector creates, but "
+            "lead_sync.mode is match_only: nobody is created."
+        )
+    if settings.lead_sync.acquisition_program == "first_program":
+        yield (
+            "lead_sync.acquisition_program is set for people whom this connector creates, but lead_sync.mode is "
+            "match_only: nobody is created."
+        )

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
-from destination_marketo_programs.model import Location, Problem, path_of
-from destination_marketo_programs.preflight.wording import also
-from destination_marketo_programs.text import (
-    did_you_mean,
-    folded,
-    joined,
-    listed,
-    named,
-    nearest,
-    quoted,
-)
+from destination_marketo_programs.model import Location, Problem
+from destination_marketo_programs.text import Names, counted, did_you_mean, folded, joined, listed, named, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +14,31 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import ProgramLink, QualifierMapping, Settings
     from destination_marketo_programs.marketo.assets import Program, Status
 
-Finding = tuple[str, str]
-"""Message and fix."""
-
 _WHERE = "Admin > Tags > Channels"
+_MOST_PROGRAMS = 3
+_MOST_NOTES = 20
+"""Notes of one kind; a configuration with more has other worries than the hundredth."""
+
+
+class StatusRank(NamedTuple):
+    """Which of several statuses of one program a person gets: the greatest. Compares as a tuple does.
+
+    Attributes:
+        step: of the channel; Marketo never moves anyone to a lower one.
+        success: whether the status counts as success.
+        position: in the channel's list.
+    """
+
+    step: int
+    success: bool
+    position: int
+
+
+class Finding(NamedTuple):
+    """What is wrong with a status in a channel; `{programs}` in `message` stands for the programs concerned."""
+
+    message: str
+    fix: str
 
 
 class Statuses:
@@ -40,140 +52,226 @@ class Statuses:
     def __init__(self, programs: Mapping[int, Program], channels: Mapping[str, Sequence[Status]]) -> None:
         self._programs = {number: program for number, program in programs.items() if program.channel in channels}
         self._channels = channels
+        self._by_channel: dict[str, list[Program]] = {}
+        for program in self._programs.values():
+            self._by_channel.setdefault(program.channel, []).append(program)
+        self._judges = {name: _Judge(name, channels[name]) for name in self._by_channel}
+        self._ranks = {name: _ranks(channels[name]) for name in self._by_channel}
 
-    def steps(self) -> dict[tuple[int, str], int]:
-        """(program id, status name) -> step."""
+    def ranks(self) -> dict[tuple[int, str], StatusRank]:
+        """(program id, status name) -> rank, hidden statuses included."""
         return {
-            (program.id, status.name): status.step
+            (program.id, name): rank
             for program in self._programs.values()
-            for status in self._channels[program.channel]
+            for name, rank in self._ranks[program.channel].items()
         }
 
     def by_program(self) -> dict[int, Sequence[Status]]:
-        """Program id -> statuses in the order of its channel, hidden ones included."""
+        """Program id -> statuses in the order of its channel."""
         return {program.id: self._channels[program.channel] for program in self._programs.values()}
+
+    # --- problems --------------------------------------------------------------------------------------------
 
     def problems(self, settings: Settings) -> Iterator[Problem]:
         """Statuses that Marketo would not find, or that nobody should be given."""
         yield from self._of_links(settings.program_links)
-        for position, mapping in enumerate(settings.qualifier_mappings):
-            yield from self._of_mapping(position, mapping)
+        yield from self._of_mappings(settings.qualifier_mappings)
 
     def _of_links(self, links: Sequence[ProgramLink]) -> Iterator[Problem]:
-        places: dict[tuple[int, str], list[Location]] = {}
+        """One slip is one problem, in however many links and programs it stands."""
+        slips: dict[Finding, dict[int, list[int]]] = {}
         for position, link in enumerate(links):
-            location: Location = ("program_links", position, "program_status")
-            places.setdefault((link.program_id, link.program_status), []).append(location)
-        for (program_id, status), (location, *others) in places.items():
-            program = self._programs.get(program_id)
-            if program is not None and (finding := self._judge(status, [program])):
-                message, fix = finding
-                yield Problem(location, message + also(list(map(path_of, others))), fix)
+            program = self._programs.get(link.program_id)
+            finding = self._judges[program.channel].judge(link.program_status) if program else None
+            if finding is not None:
+                slips.setdefault(finding, {}).setdefault(link.program_id, []).append(position)
+        for finding, positions in slips.items():
+            programs = _named([self._programs[number] for number in positions])
+            for position in sorted(position for of_program in positions.values() for position in of_program):
+                location: Location = ("program_links", position, "program_status")
+                yield Problem(location, finding.message.format(programs=programs), finding.fix)
 
-    def _of_mapping(self, position: int, mapping: QualifierMapping) -> Iterator[Problem]:
+    def _of_mappings(self, mappings: Sequence[QualifierMapping]) -> Iterator[Problem]:
+        found: dict[tuple[int | None, str], list[tuple[str, str]]] = {}
+        for position, mapping in enumerate(mappings):
+            key = (mapping.program_id, mapping.program_status)
+            if key not in found:
+                found[key] = list(self._of_mapping(*key))
+            for message, fix in found[key]:
+                yield Problem(("qualifier_mappings", position, "program_status"), message, fix)
+
+    def _of_mapping(self, program_id: int | None, status: str) -> Iterator[tuple[str, str]]:
         """A mapping without program has to hold for all of them; programs of one channel share the finding."""
-        by_channel: dict[str, list[Program]] = {}
-        for program in self._programs.values():
-            if mapping.program_id in (None, program.id):
-                by_channel.setdefault(program.channel, []).append(program)
-        findings = [(programs, self._judge(mapping.program_status, programs)) for programs in by_channel.values()]
-        wrong = [finding for _, finding in findings if finding is not None]
-        only_some = mapping.program_id is None and len(wrong) < len(findings)
-        for message, fix in wrong:
-            closing = " Or name in program_id the one program that this mapping is for." if only_some else ""
-            yield Problem(("qualifier_mappings", position, "program_status"), message, fix + closing)
+        if program_id is None:
+            channels = self._by_channel
+        else:
+            program = self._programs.get(program_id)
+            channels = {program.channel: [program]} if program else {}
+        wrong: dict[Finding, list[Program]] = {}
+        right = 0
+        for name, programs in channels.items():
+            finding = self._judges[name].judge(status)
+            if finding is None:
+                right += 1
+            else:
+                wrong.setdefault(finding, []).extend(programs)
+        closing = " Or name in program_id the one program that this mapping is for." if wrong and right else ""
+        for finding, programs in wrong.items():
+            yield finding.message.format(programs=_named(programs)), finding.fix + closing
 
-    def _judge(self, name: str, programs: Sequence[Program]) -> Finding | None:
-        """What is wrong with a status in programs of one channel."""
-        statuses = self._channels[programs[0].channel]
-        return judge(name, statuses, f"channel {quoted(programs[0].channel)}", _of(programs))
+    # --- notes -----------------------------------------------------------------------------------------------
 
     def notes(self, settings: Settings) -> Iterator[str]:
         """What is allowed and may surprise."""
-        steps = self.steps()
-        for program in self._programs.values():
-            links = [
-                (position, link)
-                for position, link in enumerate(settings.program_links)
-                if link.program_id == program.id and (program.id, link.program_status) in steps
-            ]
-            yield from _differing_links(program, links)
-            for position, mapping in enumerate(settings.qualifier_mappings):
-                step = steps.get((program.id, mapping.program_status))
-                if step is None or mapping.program_id not in (None, program.id):
-                    continue
-                later = {
-                    link.program_status: f"program_links[{at}]"
-                    for at, link in reversed(links)
-                    if steps[program.id, link.program_status] > step
-                }
-                if later:
-                    yield _earlier_status(program, position, mapping, later)
+        links: dict[int, list[tuple[int, ProgramLink]]] = {}
+        for position, link in enumerate(settings.program_links):
+            program = self._programs.get(link.program_id)
+            if program and link.program_status in self._ranks[program.channel]:
+                links.setdefault(link.program_id, []).append((position, link))
+        yield from _bounded(self._differing_links(links), "programs have links with different statuses")
+        yield from _bounded(self._earlier_statuses(settings, links), "qualifier mappings set an earlier step")
+        yield from _bounded(self._shared_steps(settings), "steps are shared by several statuses")
+
+    def _differing_links(self, links: Mapping[int, list[tuple[int, ProgramLink]]]) -> Iterator[str]:
+        for number, of_program in links.items():
+            first: dict[str, int] = {}
+            for position, link in of_program:
+                first.setdefault(link.program_status, position)
+            if len(first) > 1:
+                places = joined([f"link {at + 1} ({quoted(status)})" for status, at in first.items()])
+                yield (
+                    f"{named(self._programs[number])} has links with different statuses: {places}. If a record matches "
+                    "several of them, the first link wins. If several records of a person do, the highest step wins."
+                )
+
+    def _earlier_statuses(
+        self, settings: Settings, links: Mapping[int, list[tuple[int, ProgramLink]]]
+    ) -> Iterator[str]:
+        own: dict[int | None, dict[str, int]] = {}
+        for position, mapping in enumerate(settings.qualifier_mappings):
+            own.setdefault(mapping.program_id, {}).setdefault(mapping.program_status, position)
+        lowest = {
+            name: min((ranks[status].step for status in own.get(None, ()) if status in ranks), default=None)
+            for name, ranks in self._ranks.items()
+        }
+        for number, of_program in links.items():
+            program = self._programs[number]
+            ranks = self._ranks[program.channel]
+            position, link = max(of_program, key=lambda pair: ranks[pair[1].program_status].step)
+            highest = ranks[link.program_status].step
+            of_all = lowest[program.channel]
+            scopes = [own.get(number, {})] + ([own[None]] if of_all is not None and of_all < highest else [])
+            for scope in scopes:
+                for status, at in scope.items():
+                    if status in ranks and ranks[status].step < highest:
+                        yield (
+                            f"Qualifier mapping {at + 1} sets {quoted(status)}, an earlier step than "
+                            f"{quoted(link.program_status)} of link {position + 1} in {named(program)}. New members "
+                            f"get {quoted(status)}; people already further along keep their status."
+                        )
+
+    def _shared_steps(self, settings: Settings) -> Iterator[str]:
+        used: dict[str, dict[str, None]] = {name: {} for name in self._by_channel}
+        for link in settings.program_links:
+            if program := self._programs.get(link.program_id):
+                used[program.channel][link.program_status] = None
+        of_all: dict[str, None] = {}
+        for mapping in settings.qualifier_mappings:
+            if mapping.program_id is None:
+                of_all[mapping.program_status] = None
+            elif program := self._programs.get(mapping.program_id):
+                used[program.channel][mapping.program_status] = None
+        for name, statuses in used.items():
+            ranks = self._ranks[name]
+            given = statuses | of_all
+            for step in dict.fromkeys(ranks[status].step for status in given if status in ranks):
+                shared = [status.name for status in self._channels[name] if status.step == step and _is_usable(status)]
+                if len(shared) > 1:
+                    yield (
+                        f"In channel {quoted(name)}, {joined([quoted(status) for status in shared])} share step "
+                        f"{step}: people can move between them in both directions."
+                    )
 
 
-def judge(name: str, statuses: Sequence[Status], channel: str, programs: str) -> Finding | None:
+class _Judge:
+    """Judges statuses against one channel, each spelling once."""
+
+    def __init__(self, channel: str, statuses: Sequence[Status]) -> None:
+        self._channel = channel
+        self._statuses = statuses
+        self._names = Names(status.name for status in statuses if _is_usable(status))
+        self._known: dict[str, Finding | None] = {}
+
+    def judge(self, name: str) -> Finding | None:
+        if name not in self._known:
+            self._known[name] = judge(name, self._statuses, self._channel, self._names)
+        return self._known[name]
+
+
+def judge(name: str, statuses: Sequence[Status], channel: str, names: Names) -> Finding | None:
     """Say why a status cannot be given to anyone; None if it can.
 
     Args:
         name: as configured.
         statuses: all of the channel, hidden ones included.
-        channel: how messages name the channel.
-        programs: how messages name the programs it belongs to.
+        channel: its name.
+        names: the statuses that can be given.
     """
-    usable = [status.name for status in statuses if not status.hidden and folded(status.name) != folded(NOT_IN_PROGRAM)]
-    choices = f"The {channel} has {listed(usable)}." if usable else f"The {channel} has no other that can be used."
+    usable = [status.name for status in statuses if _is_usable(status)]
+    has = f"Channel {quoted(channel)} has"
+    choices = f"{has} {listed(usable)}." if usable else f"{has} no other that can be used."
+    shown = _literal(quoted(name))
     if folded(name) == folded(NOT_IN_PROGRAM):
-        return (
-            f"{quoted(NOT_IN_PROGRAM)} stands for people who are no members, and this connector removes nobody.",
+        return Finding(
+            f"{shown} stands for people who are not members, and this connector removes nobody.",
             f"Choose another status. {choices}",
         )
     exact = next((status for status in statuses if status.name == name), None)
     if exact is not None:
         if not exact.hidden:
             return None
-        return (
-            f"{quoted(name)} is a hidden status in {programs}.",
+        return Finding(
+            f"{shown} is a hidden status in {{programs}}.",
             f"Show it again under {_WHERE}, or choose another one. {choices}",
         )
     alike = next((status for status in statuses if folded(status.name) == folded(name)), None)
     if alike is not None and not alike.hidden:
-        return (
-            f"{quoted(name)} is not spelled as in {programs}: upper and lower case and spaces count.",
+        return Finding(
+            f"{shown} is not spelled as in {{programs}}: upper and lower case and spaces count.",
             f"Did you mean {quoted(alike.name)}?",
         )
     if alike is not None:
-        return (
-            f"{quoted(name)} is not spelled as in {programs}, where {quoted(alike.name)} is a hidden status.",
+        hidden = _literal(quoted(alike.name))
+        return Finding(
+            f"{shown} is not spelled as in {{programs}}, where {hidden} is a hidden status.",
             f"Show {quoted(alike.name)} again under {_WHERE} and spell it like that, or choose another one. {choices}",
         )
-    near = nearest(name, {status: status for status in usable})
-    return f"There is no status {quoted(name)} in {programs}.", f"{did_you_mean(near)}{choices}"
+    return Finding(f"There is no status {shown} in {{programs}}.", f"{did_you_mean(names.nearest(name))}{choices}")
 
 
-def _of(programs: Sequence[Program]) -> str:
-    return joined([named(program) for program in programs])
+def _literal(text: str) -> str:
+    """A text that is put into a format as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
-def _differing_links(program: Program, links: Sequence[tuple[int, ProgramLink]]) -> Iterator[str]:
-    first = {link.program_status: position for position, link in reversed(links)}
-    if len(first) > 1:
-        places = joined(
-            [f"program_links[{at}] ({quoted(status)})" for status, at in sorted(first.items(), key=_second)]
-        )
-        yield (
-            f"{named(program)} has links with different statuses: {places}. Where a record matches several of them, "
-            "the first one counts; where several records of a person do, the status furthest along stays."
-        )
+def _is_usable(status: Status) -> bool:
+    return not status.hidden and folded(status.name) != folded(NOT_IN_PROGRAM)
 
 
-def _second(pair: tuple[str, int]) -> int:
-    return pair[1]
+def _ranks(statuses: Sequence[Status]) -> dict[str, StatusRank]:
+    return {status.name: StatusRank(status.step, status.success, position) for position, status in enumerate(statuses)}
 
 
-def _earlier_status(program: Program, position: int, mapping: QualifierMapping, later: Mapping[str, str]) -> str:
-    further = joined([f"{quoted(status)} of {path}" for status, path in later.items()])
-    return (
-        f"qualifier_mappings[{position}]: in {named(program)} {quoted(mapping.program_status)} comes before {further}. "
-        f"New members get {quoted(mapping.program_status)} by it; people who are further along already stay where "
-        "they are, because Marketo never moves anyone back."
-    )
+def _named(programs: Sequence[Program]) -> str:
+    """Programs by name and number; of many the first few, and how many more."""
+    shown = [named(program) for program in programs[:_MOST_PROGRAMS]]
+    left = len(programs) - _MOST_PROGRAMS
+    return joined([*shown, counted(left, "more program")] if left > 0 else shown)
+
+
+def _bounded(notes: Iterator[str], what: str) -> Iterator[str]:
+    for number, note in enumerate(notes):
+        if number >= _MOST_NOTES:
+            yield f"More {what}; only the first {_MOST_NOTES} are listed."
+            return
+        yield note

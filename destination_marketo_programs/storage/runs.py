@@ -157,12 +157,16 @@ class Verdicts(msgspec.Struct):
 
 
 class ReconciledProgram(msgspec.Struct):
-    """What `reconcile` found for one program; `from_elsewhere` counts members that did not come from here."""
+    """What `reconcile` found for one program.
+
+    Attributes:
+        from_elsewhere: members that did not come from here; None if they were not counted.
+    """
 
     program_id: int
     name: str = ""
     verdicts: Verdicts = msgspec.field(default_factory=Verdicts)
-    from_elsewhere: int = 0
+    from_elsewhere: int | None = None
 
 
 class ReconciledLead(msgspec.Struct):

@@ -16,6 +16,7 @@ from destination_marketo_programs.activation.objects import ObjectSchemas, progr
 from destination_marketo_programs.config import Settings, load_settings
 from destination_marketo_programs.marketo.assets import Program, Status
 from destination_marketo_programs.marketo.leads import FieldInfo, LeadDescription
+from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import Facts
 
 STATUSES = [
@@ -235,7 +236,7 @@ def test_programs_that_nobody_can_be_added_to_are_left_out_with_the_path_of_thei
     assert [item.name for item in found.objects] == ["Program members", "Program 1004: Here"]
     assert len(found.warnings) == 4
     for warning, number, paths in zip(found.warnings, (1, 2, 3, 4), ([1], [2], [3, 5], [4]), strict=True):
-        assert f"Program {number} " in warning
+        assert f"({number})" in warning or f"program {number}" in warning
         assert all(f"program_links[{path}].program_id" in warning for path in paths)
 
 
@@ -251,6 +252,21 @@ def test_without_fields_of_people_there_is_nothing_to_list(leads: LeadDescriptio
     with pytest.raises(CannotDiscoverError, match=r"client_id: .*\S") as error:
         discover(settings_of(), facts_of(leads=leads))
     assert error.value.failure_type == "config_error"
+
+
+@pytest.mark.parametrize(
+    ("path", "failure_type"),
+    [
+        ("domain_url", "transient_error"),
+        ("delivery.daily_call_budget", "transient_error"),
+        ("client_secret", "config_error"),
+    ],
+)
+def test_why_marketo_does_not_describe_people_decides_the_kind_of_failure(path: str, failure_type: str) -> None:
+    problem = Problem(tuple(path.split(".")), "It does not work.", "Look again.")
+    with pytest.raises(CannotDiscoverError, match="It does not work") as error:
+        discover(settings_of(), facts_of(leads=None, problems=[problem]))
+    assert error.value.failure_type == failure_type
 
 
 def test_what_else_marketo_does_not_say_is_a_warning() -> None:

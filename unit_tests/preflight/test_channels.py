@@ -20,5 +20,5 @@ def test_a_channel_that_the_list_leaves_out_is_asked_for_by_name(checks: Checks)
     )
     preflight = checks.run()
     assert preflight.problems == []
-    assert preflight.steps[1004, "Registered"] == 20
+    assert preflight.steps[1004, "Registered"].step == 20
     assert server.calls.count("channel.by_name") == 1

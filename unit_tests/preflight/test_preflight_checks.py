@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.mapping import WritableField
+from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM, FolderRef, Program, Status
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.errors import QuotaReachedError, StoppedError, UnreachableError
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight import Preflight, run_preflight
+from destination_marketo_programs.preflight.asking import Facts
 from destination_marketo_programs.preflight.programs import program_notes
-from destination_marketo_programs.preflight.statuses import judge
+from destination_marketo_programs.preflight.statuses import Statuses, judge
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.text import folded, joined, listed, nearest, quoted
+from destination_marketo_programs.text import Names, folded, quoted
 from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 USER = "connector-api@example.com"
 HOST = "https://123-ABC-456.mktorest.com"
+LINK = {"event": "4711", "program_id": "1004", "program_status": "Registered"}
 
 
 def links(*pairs: tuple[int, str]) -> dict[str, Any]:
@@ -55,15 +58,19 @@ def test_later_stages_learn_programs_steps_and_fields(checks: Checks) -> None:
         }
     )
 
+    address = "https://app-sb01.marketo.com/#ME1004A1"
     assert preflight.programs[1004] == Program(
-        1004, "Spring Expo 2026", "Event", "Tradeshow", "Default", FolderRef("Folder", 512)
+        1004, "Spring Expo 2026", "Event", "Tradeshow", "Default", FolderRef("Folder", 512), address
     )
-    assert {key: step for key, step in preflight.steps.items() if key[0] == 1003} == {
+    assert preflight.app_address == "https://app-sb01.marketo.com"
+    assert preflight.partitions == 3
+    assert {key: rank.step for key, rank in preflight.steps.items() if key[0] == 1003} == {
         (1003, NOT_IN_PROGRAM): 0,
         (1003, "Member"): 10,
         (1003, "Engaged"): 20,
     }
-    assert preflight.steps[1004, "Influenced"] == 60, "hidden ones count: people may be there"
+    assert preflight.steps[1004, "Influenced"].step == 60, "hidden ones count: people may be there"
+    assert [status.name for status in preflight.statuses[1003]] == [NOT_IN_PROGRAM, "Member", "Engaged"]
     assert preflight.fields.lead is not None
     assert preflight.fields.lead["title"] == WritableField("string", 255)
     assert "createdAt" not in preflight.fields.lead
@@ -74,7 +81,26 @@ def test_later_stages_learn_programs_steps_and_fields(checks: Checks) -> None:
 def test_fields_that_were_not_asked_for_are_unknown(checks: Checks) -> None:
     assert checks.run().fields.member is None
     assert checks.server.calls.count("members.describe") == 0
-    assert checks.server.calls.count("leads.partitions") == 0
+    assert checks.server.calls.count("leads.partitions") == 1, "several of them rule out bulk import"
+
+
+def test_of_several_statuses_the_step_counts_then_success_then_the_channel_s_order() -> None:
+    ranks = Statuses(
+        {1: Program(1, "A", "Event", "C", "Default", None)},
+        {
+            "C": [
+                Status("Invited", 10, False, False),
+                Status("Attended", 30, False, True),
+                Status("No Show", 30, False, False),
+                Status("Left early", 30, False, False),
+                Status("Late", 40, False, False),
+            ]
+        },
+    ).ranks()
+
+    in_order = sorted(ranks, key=lambda key: ranks[key])
+
+    assert [status for _, status in in_order] == ["Invited", "No Show", "Left early", "Attended", "Late"]
 
 
 def test_an_instance_without_the_newer_describe(checks: Checks) -> None:
@@ -86,7 +112,9 @@ def test_an_instance_without_the_newer_describe(checks: Checks) -> None:
 
 
 @pytest.mark.parametrize("raise_transient", [False, True])
-def test_the_budget_learns_what_was_used_before(raise_transient: bool, checks: Checks) -> None:
+def test_the_calls_made_before_are_handed_on_and_nothing_is_written_into_the_client(
+    raise_transient: bool, checks: Checks
+) -> None:
     checks.server.state.set_usage(USER, 300)
 
     preflight = checks.run({"delivery": {"daily_call_budget": 1000}}, raise_transient=raise_transient)
@@ -94,21 +122,8 @@ def test_the_budget_learns_what_was_used_before(raise_transient: bool, checks: C
     assert preflight.used_today == 300
     assert checks.client is not None
     budget = checks.client.gate.budget
-    assert (budget.used_before, budget.used_today) == (300, checks.server.state.calls_today(USER))
-
-
-def test_own_calls_are_not_counted_twice(checks: Checks) -> None:
-    settings = load_settings(checks.config, cloud=False).settings
-    assert settings is not None
-    gate = Gate(Pace(100, 10), Budget(None))
-    client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate)
-
-    run_preflight(client, settings, NoStore())
-    again = run_preflight(client, settings, NoStore())
-
-    assert again.used_today > 0
-    assert gate.budget.used_before == 0
-    assert gate.budget.used_today == checks.server.state.calls_today(USER)
+    assert budget.used_before == 0
+    assert preflight.used_today + budget.used_now == checks.server.state.calls_today(USER)
 
 
 # --- what is raised ------------------------------------------------------------------------------------------
@@ -127,7 +142,9 @@ class BrokenStore(TransientStore):
     transient = False
 
 
-@pytest.mark.parametrize("endpoint", ["identity.token", "usage.today", "leads.describe2", "program.get", "folder.get"])
+@pytest.mark.parametrize(
+    "endpoint", ["identity.token", "usage.today", "leads.describe2", "programs.browse", "folder.get"]
+)
 def test_write_can_tell_what_may_work_later(endpoint: str, checks: Checks) -> None:
     checks.server.faults.add(Fault(endpoint=endpoint, http_status=503, times=None))
     with pytest.raises(UnreachableError):
@@ -172,7 +189,7 @@ def test_a_process_that_ends_is_not_a_problem(raise_transient: bool, checks: Che
     gate.stop()
     client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate)
     with pytest.raises(StoppedError):
-        run_preflight(client, settings, NoStore(), raise_transient=raise_transient)
+        run_preflight(RestMarketo(client), settings, NoStore(), raise_transient=raise_transient)
 
 
 # --- addresses that lead nowhere -----------------------------------------------------------------------------
@@ -210,6 +227,8 @@ def marketo(requests_mock: requests_mock.Mocker) -> requests_mock.Mocker:
     token = {"access_token": "t", "token_type": "bearer", "expires_in": 3600, "scope": USER}
     requests_mock.get(f"{HOST}/identity/oauth/token", json=token)
     requests_mock.get(f"{HOST}/rest/v1/stats/usage.json", json=asset())
+    requests_mock.get(f"{HOST}/rest/v1/leads/partitions.json", json=asset({"id": 1, "name": "Default"}))
+    requests_mock.get(f"{HOST}/rest/asset/v1/programs.json", json=asset())
     requests_mock.get(f"{HOST}/rest/v1/leads/describe2.json", json=asset({"name": "API Lead", "fields": []}))
     statuses = [{"name": "Registered", "step": 10, "hidden": False, "success": False}]
     requests_mock.get(
@@ -280,14 +299,21 @@ def test_a_describe_without_fields_checks_no_fields(checks: Checks, marketo: req
     assert preflight.fields.lead is None
 
 
+def type_notes(kind: str) -> list[str]:
+    raw = {"domain_url": HOST, "client_id": "a", "client_secret": "b", "program_links": [LINK]}
+    settings = load_settings(raw, cloud=False).settings
+    assert settings is not None
+    return list(program_notes(settings, Facts(programs={1: Program(1, "A", kind, "C", "Default", None)})))
+
+
 @pytest.mark.parametrize("kind", ["Engagement", "engagement", "nurture", "Nurture", "Email", "email"])
 def test_types_are_known_in_every_spelling(kind: str) -> None:
-    assert len(list(program_notes([Program(1, "A", kind, "C", "Default", None)]))) == 1
+    assert len(type_notes(kind)) == 1
 
 
 @pytest.mark.parametrize("kind", ["Default", "program", "Event", "webinar", ""])
 def test_other_types_need_no_note(kind: str) -> None:
-    assert list(program_notes([Program(1, "A", kind, "C", "Default", None)])) == []
+    assert type_notes(kind) == []
 
 
 # --- statuses ------------------------------------------------------------------------------------------------
@@ -296,12 +322,16 @@ names = st.text("AaBb é\u00a0ß", min_size=1, max_size=6)
 channels = st.lists(st.builds(Status, names, st.integers(0, 3), st.booleans(), st.booleans()), max_size=6)
 
 
+def usable(statuses: list[Status]) -> Names:
+    return Names(status.name for status in statuses if not status.hidden)
+
+
 @given(names, channels)
 def test_a_status_passes_if_and_only_if_marketo_shows_exactly_it(name: str, statuses: list[Status]) -> None:
     # A channel holds each name once.
     statuses = list({status.name: status for status in statuses}.values())
 
-    finding = judge(name, statuses, 'channel "C"', '"P" (1)')
+    finding = judge(name, statuses, "C", usable(statuses))
 
     assert (finding is None) == any(status.name == name and not status.hidden for status in statuses)
 
@@ -310,7 +340,7 @@ def test_a_status_passes_if_and_only_if_marketo_shows_exactly_it(name: str, stat
 def test_what_is_suggested_is_there_to_be_chosen(name: str, statuses: list[Status]) -> None:
     statuses = list({status.name: status for status in statuses}.values())
 
-    finding = judge(name, statuses, 'channel "C"', '"P" (1)')
+    finding = judge(name, statuses, "C", usable(statuses))
 
     if finding is not None and "Did you mean " in finding[1]:
         suggested = finding[1].removeprefix("Did you mean ").partition("?")[0]
@@ -322,7 +352,7 @@ def test_what_is_suggested_is_there_to_be_chosen(name: str, statuses: list[Statu
 
 @pytest.mark.parametrize("spelling", ["Not in Program", "not in program", " NOT  IN PROGRAM "])
 def test_nobody_is_removed_in_any_spelling(spelling: str) -> None:
-    finding = judge(spelling, [Status(NOT_IN_PROGRAM, 0, False, False)], 'channel "C"', '"P" (1)')
+    finding = judge(spelling, [Status(NOT_IN_PROGRAM, 0, False, False)], "C", Names([]))
 
     assert finding is not None
     assert "removes nobody" in finding[0]
@@ -343,7 +373,7 @@ def test_problems_of_the_configuration_are_merged_into_the_order_of_the_form(che
     gate = Gate(Pace(100, 10), Budget(None))
     client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate)
 
-    preflight = run_preflight(client, settings, NoStore(), given_problems)
+    preflight = run_preflight(RestMarketo(client), settings, NoStore(), given_problems)
 
     assert [problem.path for problem in preflight.problems] == [
         "domain_url",
@@ -352,21 +382,6 @@ def test_problems_of_the_configuration_are_merged_into_the_order_of_the_form(che
         "program_links[10]",
         "delivery.method",
     ]
-
-
-def test_names_stay_on_one_line_and_bearable() -> None:
-    assert quoted("a\nb\x00") == '"a�b�"'
-    assert quoted("x" * 500) == f'"{"x" * 80}…"'
-
-
-def test_lists_are_cut() -> None:
-    assert listed(str(number) for number in range(22)).endswith('"19" and 2 more')
-    assert [joined(parts) for parts in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
-
-
-def test_nearest_ignores_case_and_spaces() -> None:
-    assert nearest("  noshow", {"No Show": "No Show", "Attended": "Attended"}) == "No Show"
-    assert nearest("zzz", {"No Show": "No Show"}) is None
 
 
 def test_a_token_without_read_permission_is_told_once_per_permission(checks: Checks) -> None:

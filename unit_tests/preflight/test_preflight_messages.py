@@ -184,6 +184,7 @@ def test_note(case: str, checks: Checks, snapshot: SnapshotAssertion) -> None:
 def test_a_plain_configuration_has_neither_problems_nor_notes(checks: Checks) -> None:
     preflight = checks.run(
         {
+            "program_links": [link(1004, "Engaged")],
             "qualifier_mappings": [{"value": "Yes", "program_status": "Engaged"}],
             "lead_sync": {"partition_name": "EMEA", "lookup_field": "sfdcLeadId"},
             **fields(
@@ -225,7 +226,7 @@ ALL_READS = {
     "lead_sync": {"partition_name": "EMEA"},
     **fields(("checkedIn", "vip", "program_member")),
 }
-READS = ("leads.describe2", "leads.partitions", "members.describe", "channels.browse", "program.get", "folder.get")
+READS = ("leads.describe2", "leads.partitions", "members.describe", "channels.browse", "programs.browse", "folder.get")
 
 
 @pytest.mark.parametrize("endpoint", READS)
@@ -248,7 +249,8 @@ def test_a_role_without_permissions(
     text = told(checks.run({"client_id": "x", "client_secret": "y", **ALL_READS, **links((1004, "X"), (1006, "X"))}))
 
     assert text == snapshot
-    assert checks.server.calls.count("program.get") == (2 if Permission.READ_ASSETS in permissions else 1)
+    assert checks.server.calls.count("programs.browse") == 1
+    assert checks.server.calls.count("program.get") == 0
 
 
 def test_an_address_that_is_not_on_the_allowlist(checks: Checks, snapshot: SnapshotAssertion) -> None:
@@ -356,8 +358,6 @@ def test_everything_is_told_at_once_in_the_order_of_the_form(checks: Checks, sna
         "qualifier_mappings[1].program_status",
         "field_mappings[0].marketo_field",
         "field_mappings[1].marketo_field",
-        "field_mappings[1].marketo_field",
-        "lead_sync.lookup_field",
         "lead_sync.lookup_field",
         "lead_sync.partition_name",
         "object_storage_config.s3_bucket_name",
@@ -381,7 +381,8 @@ def test_folders_are_only_asked_for_once(checks: Checks) -> None:
         "folder.get": {"200": 3},  # 512, its root, and 700
         "identity.token": {"200": 1},
         "leads.describe2": {"200": 1},
-        "program.get": {"200": 3},
+        "leads.partitions": {"200": 1},
+        "programs.browse": {"200": 1},
         "usage.today": {"200": 1},
     }
     assert checks.server.calls.writes() == []

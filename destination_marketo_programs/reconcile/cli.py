@@ -1,0 +1,321 @@
+"""The `reconcile` command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from destination_marketo_programs.config import Settings, load_settings
+from destination_marketo_programs.config.addresses import UnusableTextError, instance_of, parse_program_id
+from destination_marketo_programs.logs import Scrubber
+from destination_marketo_programs.marketo.api import Marketo, RestMarketo
+from destination_marketo_programs.marketo.client import MarketoClient
+from destination_marketo_programs.marketo.errors import (
+    BadCredentialsError,
+    ConfigurationFaultError,
+    MarketoError,
+    QuotaReachedError,
+    StoppedError,
+    UnreachableError,
+)
+from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, quota_reset_text, utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
+from destination_marketo_programs.reconcile.book import open_book
+from destination_marketo_programs.reconcile.compare import findings
+from destination_marketo_programs.reconcile.expected import Scope
+from destination_marketo_programs.reconcile.extract import Extraction, ExtractPace
+from destination_marketo_programs.reconcile.fix import FIX_WINDOW_SECONDS
+from destination_marketo_programs.reconcile.running import Findings, Reconciliation, RunFacts
+from destination_marketo_programs.reconcile.text import json_lines, print_text
+from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
+from destination_marketo_programs.text import printable
+
+if TYPE_CHECKING:
+    import argparse
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+logger = logging.getLogger("airbyte.reconcile")
+
+EXIT_OPEN = 1
+EXIT_FAILED = 2
+EXIT_STOPPED = 130
+DEFAULT_EXPORT_MB = 50
+_MB = 1_000_000
+_WIDTH = 100
+_AT = "%Y-%m-%dT%H:%M:%SZ"
+LOCAL_PACE = ExtractPace(first=0.5, longest=30.0, growth=2.0)
+"""For a local stand-in, whose extracts take seconds."""
+
+
+class _CannotReconcileError(Exception):
+    """The command line or the configuration is at fault; the text says how."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `main` reads."""
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as write takes it")
+    parser.add_argument(
+        "outcomes",
+        nargs="*",
+        metavar="OUTCOMES",
+        help="outcome files, folders that hold them, or s3://bucket/path (default: the configuration's storage)",
+    )
+    parser.add_argument(
+        "--program", nargs="+", action="extend", default=[], metavar="ID", help="only these programs, by ID or URL"
+    )
+    parser.add_argument("--since", metavar="DATE", default="", help="only leads delivered since then, e.g. 2026-11-20")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="json: one object per lead and program"
+    )
+    parser.add_argument("--output", metavar="FILE", help="where to write (default: standard output)")
+    parser.add_argument("--fix", action="store_true", help="send again what is behind or missing")
+    parser.add_argument(
+        "--max-export-mb",
+        type=_megabytes,
+        default=DEFAULT_EXPORT_MB,
+        metavar="N",
+        help="largest bulk extract, of the 500 MB that a company has per day; 0 = none (default: %(default)s)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Compare what was delivered with what Marketo holds.
+
+    Returns:
+        0 if nothing is behind, missing or gone; 1 if something is; 2 if it could not be found out; 130 if stopped.
+    """
+    scrubber = Scrubber()
+    _log_to_stderr(scrubber)
+    try:
+        found = _reconcile(args, scrubber)
+    except (StoppedError, KeyboardInterrupt):
+        return EXIT_STOPPED
+    except BrokenPipeError:
+        # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (_CannotReconcileError, StorageError) as error:
+        reason = str(error)
+    except MarketoError as error:
+        reason = _failure_text(error)
+    except OSError as error:
+        reason = f"{error.filename or 'A file'} cannot be used: {error.strerror or type(error).__name__}."
+    else:
+        if found.gone:
+            return EXIT_FAILED
+        return EXIT_OPEN if found.open else 0
+    print(f"reconcile: {printable(scrubber.clean(reason))}", file=sys.stderr)  # noqa: T201 - a command for people
+    return EXIT_FAILED
+
+
+def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
+    settings = _settings(args.config, scrubber)
+    if args.fix and settings.delivery.dry_run:
+        raise _CannotReconcileError(
+            "The configuration asks for a dry run (delivery.dry_run), and --fix writes to Marketo. Switch one of them "
+            "off."
+        )
+    now, run_id = utc_now(), uuid.uuid4().hex[:12]
+    reader, home = reader_for(settings.object_storage_config), location_of(settings.object_storage_config)
+    places = args.outcomes or ([home] if home else [])
+    if not places:
+        raise _CannotReconcileError(
+            "The configuration has no storage (object_storage_config), so there are no outcomes to compare. Name the "
+            "files or folders that hold outcomes-*.jsonl."
+        )
+    scope = Scope(programs=_programs(args.program), since=_since(args.since))
+    files = reader.find_files(places)
+    facts = RunFacts(reader.runs(places), instance_of(settings.domain_url))
+    gate = _gate(settings)
+    _stop_on_signals(gate)
+    marketo = _connect(settings, gate, RetryPolicy(), scrubber)
+    pace = LOCAL_PACE if settings.domain_url.startswith("http://") else ExtractPace()
+    extraction = Extraction(marketo, gate.pause, pace, args.max_export_mb * _MB)
+    progress = Console(stderr=True, highlight=False, markup=False)
+    with open_book() as book, progress.status("Reading outcomes…") as status:
+        run = Reconciliation(book, marketo, facts, extraction, status.update)
+        run.compare(reader, files, scope, args.max_export_mb * _MB)
+        # A part of the storage does not say what the latest outcome of a record is: from it nothing is concluded.
+        whole = home is not None and home in places
+        store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
+        try:
+            if whole:
+                run.confirm(store)
+            try:
+                if args.fix:
+                    # Retried for shorter, so that nothing is written long after it was read.
+                    fixing = _connect(settings, gate, RetryPolicy(window_seconds=FIX_WINDOW_SECONDS), scrubber)
+                    run.fix(fixing, gate.clock)
+            finally:
+                if whole:
+                    run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
+        finally:
+            store.close()
+        status.stop()
+        found = run.findings()
+        _print(args, book, found, facts)
+        return found
+
+
+def _print(args: argparse.Namespace, book: sqlite3.Connection, found: Findings, facts: RunFacts) -> None:
+    if args.format == "json":
+        if args.output:
+            with Path(args.output).open("wb") as file:
+                file.writelines(json_lines(findings(book), facts.names))
+        else:
+            sys.stdout.buffer.writelines(json_lines(findings(book), facts.names))
+            sys.stdout.buffer.flush()
+        for number in found.gone:
+            logger.warning("Program %d was not compared: Marketo does not show it to this API user.", number)
+        return
+
+    def open_leads(program: int, limit: int) -> Sequence[Any]:
+        return list(findings(book, program, only_open=True, limit=limit))
+
+    if args.output:
+        with Path(args.output).open("w", encoding="utf-8", errors="replace") as text:
+            print_text(_console(text), found, open_leads, _command(args))
+    else:
+        if not sys.stdout.isatty() and hasattr(sys.stdout, "reconfigure"):
+            # A letter that the locale's encoding lacks is no reason to end.
+            sys.stdout.reconfigure(errors="replace")
+        print_text(_console(sys.stdout), found, open_leads, _command(args))
+        sys.stdout.flush()
+
+
+def _console(file: IO[str]) -> Console:
+    width = None if file.isatty() else _WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command as it was given, without `--fix`, to be copied."""
+    words = ["destination-marketo-programs", "reconcile", "--config", args.config]
+    if args.since:
+        words += ["--since", args.since]
+    for program in args.program:
+        words += ["--program", program]
+    if args.max_export_mb != DEFAULT_EXPORT_MB:
+        words += ["--max-export-mb", str(args.max_export_mb)]
+    if args.outcomes:
+        words += ["--", *args.outcomes] if args.program else args.outcomes
+    return shlex.join(words)
+
+
+def _settings(path: str, scrubber: Scrubber) -> Settings:
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or "") if isinstance(error, OSError) else "it is not JSON"
+        raise _CannotReconcileError(
+            f"--config {path} cannot be read: {reason}. Give the path of a JSON file."
+        ) from None
+    loaded = load_settings(raw, cloud=False)
+    if loaded.settings is None or loaded.problems:
+        problems = "\n".join(f"{number}. {problem}" for number, problem in enumerate(loaded.problems, 1))
+        raise _CannotReconcileError(f"The configuration has problems.\n{problems}")
+    scrubber.add(loaded.settings.secrets())
+    return loaded.settings
+
+
+def _gate(settings: Settings) -> Gate:
+    delivery = settings.delivery
+    return Gate(Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls), Budget(delivery.daily_call_budget))
+
+
+def _connect(settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scrubber) -> Marketo:
+    client = MarketoClient(
+        settings.domain_url,
+        settings.client_id,
+        settings.client_secret,
+        gate,
+        policy,
+        on_token=lambda token: scrubber.add([token]),
+    )
+    return RestMarketo(client)
+
+
+def _programs(given: Sequence[str]) -> frozenset[int]:
+    try:
+        return frozenset(map(parse_program_id, given))
+    except UnusableTextError as error:
+        raise _CannotReconcileError(f"--program: {error.message} {error.fix}") from None
+
+
+def _since(given: str) -> str:
+    if not given:
+        return ""
+    try:
+        time = datetime.fromisoformat(given)
+    except ValueError:
+        raise _CannotReconcileError(f"--since {given} is not a date. Write it like 2026-11-20.") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime(_AT)
+
+
+def _megabytes(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _failure_text(error: MarketoError) -> str:
+    match error:
+        case QuotaReachedError(code="607"):
+            return (
+                "The daily API quota of the Marketo instance is used up (607). It resets on "
+                f"{quota_reset_text(utc_now())}; run the command again after that."
+            )
+        case QuotaReachedError():
+            return (
+                "delivery.daily_call_budget is used up. Raise it, or run the command again after "
+                f"{quota_reset_text(utc_now())}."
+            )
+        case UnreachableError():
+            return f"{error}. Marketo did not answer usefully. See status.adobe.com, and run the command again later."
+        case BadCredentialsError():
+            return f"{error}. Check client_id and client_secret (Admin > Integration > LaunchPoint)."
+        case ConfigurationFaultError():
+            return (
+                f"{error}. Check the API user's role (Read-Only Lead, Read-Only Assets; Read-Write Lead and Read-Only "
+                "Activity for --fix) and the IP allowlist in Marketo (Admin > Integration > Web Services)."
+            )
+    return f"{error}. Send this text, with the request ID, to the connector's maintainers."
+
+
+def _stop_on_signals(gate: Gate) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        gate.stop()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+
+
+def _log_to_stderr(scrubber: Scrubber) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(scrubber.clean))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("airbyte").setLevel(logging.INFO)
+
+
+class _Formatter(logging.Formatter):
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        super().__init__("%(levelname)s: %(message)s")
+        self._clean = clean
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._clean(super().format(record))
