@@ -9,8 +9,9 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, config_for, record, state
 
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.errors import WriteAttemptedError
 from destination_marketo_programs.marketo.leads import Action
-from destination_marketo_programs.marketo.transport import WriteAttemptedError
+from destination_marketo_programs.session import open_session
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -122,6 +122,10 @@ class LeadStage:
     def advance(self, now: float, *, ended: bool) -> None:
         """See `Stage`."""
 
+    def lost(self) -> None:
+        """See `Stage`."""
+        self.in_flight -= 1
+
     def take(self, why: Why, now: float) -> Call | None:
         """See `Stage`."""
         if why is Why.FULL:

@@ -206,7 +206,7 @@ class Loop:
         except queue.Empty:
             return
         if isinstance(event, _CallEnded):
-            event.call.stage.in_flight -= 1
+            event.call.stage.lost()
         elif isinstance(event, _Stop):
             self._stop_deadline = min(self._stop_deadline, self._clock() + STOP_GRACE_SECONDS)
 
@@ -240,7 +240,7 @@ class Loop:
                 if error is None:
                     call.finish(result)
                 else:
-                    call.stage.in_flight -= 1
+                    call.stage.lost()
                     self._fail(error)
             case InputEnded(error):
                 self._input_ended = True

@@ -207,6 +207,10 @@ class MembershipStage:
     def advance(self, now: float, *, ended: bool) -> None:
         """See `Stage`."""
 
+    def lost(self) -> None:
+        """See `Stage`."""
+        self.in_flight -= 1
+
     def take(self, why: Why, now: float) -> Call | None:
         """See `Stage`."""
         if why is Why.FULL:
@@ -395,6 +399,10 @@ class MemberFieldStage:
 
     def advance(self, now: float, *, ended: bool) -> None:
         """See `Stage`."""
+
+    def lost(self) -> None:
+        """See `Stage`."""
+        self.in_flight -= 1
 
     def take(self, why: Why, now: float) -> Call | None:  # noqa: ARG002 - nothing is timed here
         """See `Stage`."""

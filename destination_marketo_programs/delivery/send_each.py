@@ -32,11 +32,28 @@ def send_each(
 
     Returns:
         Each row exactly once, in order. A row refused on its own has the call's code as its answer.
+
+    Raises:
+        AnswerMisfitError: no answer fits, whichever rows are asked for: it is not the rows.
     """
+    misfits: list[AnswerMisfitError] = []
+    answers = _send(rows, send, alike, kind_of, misfits)
+    if len(misfits) == len(rows):
+        raise misfits[0]
+    return answers
+
+
+def _send(
+    rows: Sequence[Row],
+    send: Callable[[Sequence[Row]], list[Answer]],
+    alike: Collection[str],
+    kind_of: Callable[[Row], Hashable],
+    misfits: list[AnswerMisfitError],
+) -> list[tuple[Row, Answer | RowReply]]:
+    kinds: dict[Hashable, list[int]] = {}
     try:
         return list(zip(rows, send(rows), strict=True))
     except (RefusedError, TooLargeError) as error:
-        kinds: dict[Hashable, list[int]] = {}
         if error.code in alike:
             for place, row in enumerate(rows):
                 kinds.setdefault(kind_of(row), []).append(place)
@@ -44,14 +61,15 @@ def send_each(
             refusal = RowReply("", None, error.code, error.marketo_message, error.request_id)
             return [(row, refusal) for row in rows]
     except AnswerMisfitError as error:
-        kinds = {}
         if len(rows) == 1:
+            misfits.append(error)
             return [(rows[0], RowReply("", None, None, MISFIT, error.request_id))]
     if not kinds:
         middle = len(rows) // 2
-        return send_each(rows[:middle], send, alike, kind_of) + send_each(rows[middle:], send, alike, kind_of)
+        halves = (rows[:middle], rows[middle:])
+        return [answer for half in halves for answer in _send(half, send, alike, kind_of, misfits)]
     answers: dict[int, tuple[Row, Answer | RowReply]] = {}
     for places in kinds.values():
-        of_kind = send_each([rows[place] for place in places], send, alike, kind_of)
+        of_kind = _send([rows[place] for place in places], send, alike, kind_of, misfits)
         answers.update(zip(places, of_kind, strict=True))
     return [answers[place] for place in range(len(rows))]

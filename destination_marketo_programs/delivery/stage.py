@@ -57,6 +57,9 @@ class Stage(Protocol):
     def advance(self, now: float, *, ended: bool) -> None:
         """Do what needs no call. `ended`: nothing will come from the input any more."""
 
+    def lost(self) -> None:
+        """A call of this stage ended with an exception, which ends the run; its `finish` is not called."""
+
     def take(self, why: Why, now: float) -> Call | None:
         """A call that is worth making for this reason; None if there is none. Counts it as in flight."""
 

@@ -97,6 +97,10 @@ class EarlierJobs:
     def advance(self, now: float, *, ended: bool) -> None:
         """See `Stage`."""
 
+    def lost(self) -> None:
+        """See `Stage`."""
+        self.in_flight -= 1
+
     def take(self, why: Why, now: float) -> Call | None:
         """See `Stage`."""
         if why is not Why.FULL:

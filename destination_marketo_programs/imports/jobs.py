@@ -148,7 +148,8 @@ class Jobs:
         waited = [other for other in self._jobs if other.phase is Phase.UNDER_WAY][JOBS_AT_ONCE:]
         self._jobs.remove(job)
         if waited:
-            waited[0].not_before = self._clock() + waited[0].interval
+            first = waited[0]
+            first.not_before = self._clock() + first.interval
         self._journal.job_ended(job.status.batch_id)
 
     def next_phase(self, job: Job, phase: Phase) -> None:

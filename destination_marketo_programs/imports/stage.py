@@ -180,6 +180,10 @@ class ImportStage:
     def _slots_taken(self) -> int:
         return self._jobs.under_way + (self._uploading is not None)
 
+    def lost(self) -> None:
+        """See `Stage`."""
+        self.in_flight -= 1
+
     def take(self, why: Why, now: float) -> Call | None:
         """See `Stage`. Polls and uploads have their own times: nothing goes early because it is old or left over."""
         if why is not Why.FULL:
@@ -325,8 +329,7 @@ class ImportStage:
     def _switch_off(self, why: str) -> None:
         """Bulk import is not possible here; if REST is not either, it will say so."""
         logger.warning("%s. Everything goes over REST instead.", why)
-        self._waiting.open_to_files = False
-        self._waiting.hand_over(self._planner.give_up_ready())
+        self._waiting.close_to_files()
 
     # --- under way -----------------------------------------------------------------------------------------------
 

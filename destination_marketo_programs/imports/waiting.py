@@ -69,6 +69,11 @@ class Waiting:
         self._further: dict[int, int] = {}
         self._with_rest: Counter[str] = Counter()
 
+    def close_to_files(self) -> None:
+        """From now on every record goes over REST, those in files that were not sent included."""
+        self.open_to_files = False
+        self.hand_over(self.planner.give_up_ready())
+
     @property
     def full(self) -> bool:
         """Whether no further record should be read."""
