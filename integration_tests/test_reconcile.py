@@ -297,6 +297,7 @@ def test_more_than_2400_leads_of_a_program_are_extracted(
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
+        (Fault(endpoint="members.export.create", code="1029", message="Daily quota exceeded", times=None), "quota"),
         (Fault(endpoint="members.export.enqueue", code="1035", message="Unsupported filter", times=None), "1035"),
         (Fault(endpoint="members.export.create", code="603", message="Access denied", times=None), "603"),
     ],
@@ -483,7 +484,10 @@ def test_in_a_terminal(connector: Connector, sandbox: SandboxServer, config: Jso
     assert "behind" in plain
     assert str(leads[1]) in plain
     assert b"\x1b[" in shown
-    assert all(len(line) <= 90 for line in plain.replace("\r", "\n").splitlines())
+    lines = plain.replace("\r", "\n").splitlines()
+    # The command to copy is the terminal's to fold.
+    assert all(len(line) <= 90 for line in lines if "reconcile --config" not in line)
+    assert sum("reconcile --config" in line and line.endswith("--fix") for line in lines) == 1
 
 
 def test_stopping_is_exit_code_130_and_writes_nothing(

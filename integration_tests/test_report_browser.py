@@ -205,6 +205,9 @@ def test_a_lead_opens_to_record_sent_and_answer(page: Page) -> None:
     text = drawer.inner_text()
     assert any(name in text for name in PROGRAM_NAMES.values())
     assert any(name in text for name in EVENTS.values())
+    cause(page, "UNMAPPED_QUALIFIER").click()
+    page.locator("li.lead summary").first.click()
+    expect(page.locator(".drawer").first).to_contain_text("nothing: it was decided before Marketo was asked")
     cause(page, "DUPLICATE_LEADS").click()
     links = page.locator("li.lead").first.locator(".why a")
     assert [link.get_attribute("href") for link in links.all()] == [

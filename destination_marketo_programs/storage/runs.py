@@ -219,6 +219,11 @@ def new_run(*, run_id: str, started: datetime, instance: str, version: str, sync
     )
 
 
+def run_name(run: RunFile) -> str:
+    """What the names of the run's files share: `<start>-<run id>`, as in `OutcomeFile.run`."""
+    return _name("", run.started, run.run_id).removesuffix(".json")
+
+
 def write_run(store: OutcomeStore, run: RunFile, now: datetime) -> None:
     """Put the run's file in place of its last one, at once and whole; `now` becomes its `renewed`.
 

@@ -289,6 +289,29 @@ def test_each_sync_says_what_is_new_still_there_and_fixed(tmp_path: Path) -> Non
     assert news == {"stays": "still", "open": "still", "new": "new", "fixed": "fixed", "fine": ""}
 
 
+def test_attempts_of_one_sync_are_one_sync(tmp_path: Path) -> None:
+    def attempt(run_id: str, hours: int, sync_id: str, *outcomes: Outcome) -> None:
+        started = START + timedelta(hours=hours)
+        place = LocalStorage(path=str(tmp_path))
+        store = open_store(place, sync_started_at=started, run_id=run_id, sync_id=sync_id)
+        for each in outcomes:
+            each.at = started.strftime("%Y-%m-%dT%H:%M:%SZ")
+            store.add(each)
+        store.close()
+        write_run(store, new_run(run_id=run_id, started=started, instance="i", version="0", sync_id=sync_id), started)
+
+    attempt("a", 0, "1", outcome("old", REJECTED))
+    attempt("b", 24, "2", outcome("first", REJECTED), outcome("torn"), outcome("old", REJECTED))
+    attempt("c", 25, "2", outcome("torn", UPDATED), outcome("second", REJECTED))
+    summary = summary_of([str(tmp_path)], now=NOW)
+    assert summary.since_last == {"new": 2, "still": 1, "fixed": 0}
+    assert [(run.label, run.new, run.still) for run in summary.runs] == [
+        ("2026-11-23 10:00", 1, 0),
+        ("2026-11-24 10:00", 2, 1),
+    ]
+    assert summary.outcomes == Counts(updated=1, rejected=3)
+
+
 def test_confirmed_lines_count_and_are_no_sync(tmp_path: Path) -> None:
     write(tmp_path, outcome("k", Result.IMPORTED, lookup_value="a@b.c"), outcome("j", Result.IMPORTED))
     confirmed = outcome("k", CREATED, at="2026-11-24T10:00:00Z", confirmed=True, lead_id=7)
