@@ -42,6 +42,7 @@ from destination_marketo_programs.delivery.member_writer import ProgramGoneError
 from destination_marketo_programs.delivery.pipeline import Terminated
 from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.errors import (
+    CertificatesError,
     ConfigurationFaultError,
     MarketoError,
     QuotaReachedError,
@@ -349,7 +350,7 @@ def rejected_text(sync: Sync) -> str:
 def describe_failure(error: BaseException) -> tuple[str, str]:
     """Failure type and text of a TRACE: what happened, where, and what to do."""
     match error:
-        case ConfigurationError() | RejectedRecordsError():
+        case ConfigurationError() | RejectedRecordsError() | CertificatesError():
             return "config_error", str(error)
         case StorageError():
             return ("transient_error" if error.transient else "config_error"), str(error)
