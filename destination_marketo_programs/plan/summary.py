@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from destination_marketo_programs.delivery.tally import Tally
+    from destination_marketo_programs.dryrun.forecast import Forecast
+    from destination_marketo_programs.dryrun.marketo import Change
     from destination_marketo_programs.marketo.assets import Program
-    from destination_marketo_programs.rehearsal.forecast import Forecast
-    from destination_marketo_programs.rehearsal.members import Change
 
 
 class ProgramSums(msgspec.Struct):
@@ -154,7 +154,7 @@ def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
         members_created=forecast.members_created,
         members_moved=forecast.members_moved,
         unaskable_people=forecast.unaskable_people,
-        outcomes={result.value: tally.by_outcome()[result.value] for result in Result if result != Result.IMPORTED},
+        outcomes={result.value: tally.by_outcome()[result] for result in Result if result != Result.IMPORTED},
         programs=_program_sums(findings),
         moves=[
             MoveSums(change.program_id, _name(findings, change.program_id), change.before, change.after, count)

@@ -35,7 +35,6 @@ from destination_marketo_programs.reconcile.book import open_book
 from destination_marketo_programs.reconcile.compare import Finding, findings
 from destination_marketo_programs.reconcile.expected import Scope
 from destination_marketo_programs.reconcile.extract import Extraction, ExtractPace
-from destination_marketo_programs.reconcile.fix import FIX_WINDOW_SECONDS
 from destination_marketo_programs.reconcile.running import Findings, Reconciliation, RunFacts
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
@@ -57,7 +56,7 @@ DEFAULT_EXPORT_MB = 50
 _MB = 1_000_000
 _WIDTH = 100
 _AT = "%Y-%m-%dT%H:%M:%SZ"
-LOCAL_PACE = ExtractPace(first=0.5, longest=30.0, growth=2.0)
+LOCAL_PACE = ExtractPace(first=0.5)
 """For a local stand-in, whose extracts take seconds."""
 
 
@@ -159,9 +158,8 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
                 run.confirm(store)
             failure = None
             if args.fix:
-                # Retried for shorter, so that nothing is written long after it was read.
-                fixing = _connect(settings, gate, RetryPolicy(window_seconds=FIX_WINDOW_SECONDS), scrubber)
-                failure = _fix(run, fixing, gate)
+                # Nothing is repeated without a new look.
+                failure = _fix(run, _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber), gate)
             if whole:
                 run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
         finally:
@@ -174,10 +172,10 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         return found
 
 
-def _fix(run: Reconciliation, marketo: Marketo, gate: Gate) -> MarketoError | None:
+def _fix(run: Reconciliation, writing: Marketo, gate: Gate) -> MarketoError | None:
     """What ended the fix early: what was found and sent until then is worth showing all the same."""
     try:
-        run.fix(marketo, gate.clock)
+        run.fix(writing, gate.clock, gate.pause)
     except MarketoError as error:
         return error
     return None

@@ -93,7 +93,8 @@ class RunFacts:
         self.other_runs: set[str] = set()
         for run in runs:
             name = f"{run.started.replace('-', '').replace(':', '')}-{run.run_id}"
-            if run.instance != instance:
+            # A Munchkin id may have been typed in either case.
+            if run.instance.casefold() != instance.casefold():
                 self.other_runs.add(name)
                 continue
             for program in run.programs:
@@ -162,10 +163,10 @@ class Reconciliation:
         """Store exact outcomes of imported rows. Raises StorageError."""
         self._confirmed = confirm_imports(self._book, store, self._facts.uploads)
 
-    def fix(self, marketo: Marketo, clock: Callable[[], float]) -> None:
-        """Send again what is behind or missing. Errors as `Fixer.run`."""
+    def fix(self, writing: Marketo, clock: Callable[[], float], wait: Callable[[float], bool]) -> None:
+        """Send again what is behind or missing. Arguments and errors as for `Fixer`."""
         assert self._steps is not None  # noqa: S101 - there is nothing to fix before `compare`
-        fixer = Fixer(marketo, self._book, self._steps, clock, self._on_progress)
+        fixer = Fixer(self._marketo, writing, self._book, self._steps, clock, wait, self._on_progress)
         try:
             fixer.run()
         finally:
