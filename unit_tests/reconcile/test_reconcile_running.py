@@ -200,7 +200,7 @@ def test_what_counts_is_what_the_last_sync_said_of_each_record(
 def test_dry_runs_other_instances_other_programs_and_older_days_are_left_out(place: Place) -> None:
     place.sync(outcome("a", 1, dry_run=True), outcome("a", 11, at="2026-11-01T10:00:00Z"))
     place.sync(outcome("b", 2), run=place.run(2, "localhost:8080"))
-    place.sync(outcome("c", 3, program=1005), outcome("d", 4), run=place.run(3))
+    place.sync(outcome("c", 3, program=1005), outcome("d", 4), run=place.run(3, INSTANCE.lower()))
     marketo = TableMarketo(people(1, 2, 3, 4, 11), {1004: {4: Member("Registered")}})
     done = reconcile(place, marketo, Scope(programs=[1004], since="2026-11-10T00:00:00Z"))
     assert done.verdicts == {4: Verdict.AS_SENT}
