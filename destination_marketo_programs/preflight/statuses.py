@@ -55,7 +55,7 @@ class Statuses:
         self._by_channel: dict[str, list[Program]] = {}
         for program in self._programs.values():
             self._by_channel.setdefault(program.channel, []).append(program)
-        self._judges = {name: _Judge(name, channels[name]) for name in self._by_channel}
+        self._judges = {name: Judge(name, channels[name]) for name in self._by_channel}
         self._ranks = {name: _ranks(channels[name]) for name in self._by_channel}
 
     def ranks(self) -> dict[tuple[int, str], StatusRank]:
@@ -193,60 +193,59 @@ class Statuses:
                     )
 
 
-class _Judge:
-    """Judges statuses against one channel, each spelling once."""
+class Judge:
+    """Judges spellings of statuses against one channel, each once.
+
+    Args:
+        channel: its name.
+        statuses: all of the channel, hidden ones included.
+    """
 
     def __init__(self, channel: str, statuses: Sequence[Status]) -> None:
-        self._channel = channel
-        self._statuses = statuses
-        self._names = Names(status.name for status in statuses if _is_usable(status))
+        usable = [status.name for status in statuses if _is_usable(status)]
+        self._names = Names(usable)
+        self._exact = {status.name: status for status in reversed(statuses)}
+        self._alike = {folded(status.name): status for status in reversed(statuses)}
+        has = f"Channel {quoted(channel)} has"
+        self._choices = f"{has} {listed(usable)}." if usable else f"{has} no other that can be used."
         self._known: dict[str, Finding | None] = {}
 
     def judge(self, name: str) -> Finding | None:
+        """Say why a status cannot be given to anyone; None if it can."""
         if name not in self._known:
-            self._known[name] = judge(name, self._statuses, self._channel, self._names)
+            self._known[name] = self._judge(name)
         return self._known[name]
 
-
-def judge(name: str, statuses: Sequence[Status], channel: str, names: Names) -> Finding | None:
-    """Say why a status cannot be given to anyone; None if it can.
-
-    Args:
-        name: as configured.
-        statuses: all of the channel, hidden ones included.
-        channel: its name.
-        names: the statuses that can be given.
-    """
-    usable = [status.name for status in statuses if _is_usable(status)]
-    has = f"Channel {quoted(channel)} has"
-    choices = f"{has} {listed(usable)}." if usable else f"{has} no other that can be used."
-    shown = _literal(quoted(name))
-    if folded(name) == folded(NOT_IN_PROGRAM):
+    def _judge(self, name: str) -> Finding | None:
+        shown, choices = _literal(quoted(name)), self._choices
+        if folded(name) == folded(NOT_IN_PROGRAM):
+            return Finding(
+                f"{shown} stands for people who are not members, and this connector removes nobody.",
+                f"Choose another status. {choices}",
+            )
+        exact = self._exact.get(name)
+        if exact is not None:
+            if not exact.hidden:
+                return None
+            return Finding(
+                f"{shown} is a hidden status in {{programs}}.",
+                f"Show it again under {_WHERE}, or choose another one. {choices}",
+            )
+        alike = self._alike.get(folded(name))
+        if alike is not None and not alike.hidden:
+            return Finding(
+                f"{shown} is not spelled as in {{programs}}: upper and lower case and spaces count.",
+                f"Did you mean {quoted(alike.name)}?",
+            )
+        if alike is not None:
+            hidden = quoted(alike.name)
+            return Finding(
+                f"{shown} is not spelled as in {{programs}}, where {_literal(hidden)} is a hidden status.",
+                f"Show {hidden} again under {_WHERE} and spell it like that, or choose another one. {choices}",
+            )
         return Finding(
-            f"{shown} stands for people who are not members, and this connector removes nobody.",
-            f"Choose another status. {choices}",
+            f"There is no status {shown} in {{programs}}.", f"{did_you_mean(self._names.nearest(name))}{choices}"
         )
-    exact = next((status for status in statuses if status.name == name), None)
-    if exact is not None:
-        if not exact.hidden:
-            return None
-        return Finding(
-            f"{shown} is a hidden status in {{programs}}.",
-            f"Show it again under {_WHERE}, or choose another one. {choices}",
-        )
-    alike = next((status for status in statuses if folded(status.name) == folded(name)), None)
-    if alike is not None and not alike.hidden:
-        return Finding(
-            f"{shown} is not spelled as in {{programs}}: upper and lower case and spaces count.",
-            f"Did you mean {quoted(alike.name)}?",
-        )
-    if alike is not None:
-        hidden = _literal(quoted(alike.name))
-        return Finding(
-            f"{shown} is not spelled as in {{programs}}, where {hidden} is a hidden status.",
-            f"Show {quoted(alike.name)} again under {_WHERE} and spell it like that, or choose another one. {choices}",
-        )
-    return Finding(f"There is no status {shown} in {{programs}}.", f"{did_you_mean(names.nearest(name))}{choices}")
 
 
 def _literal(text: str) -> str:
