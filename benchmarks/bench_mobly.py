@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +27,6 @@ Json = dict[str, Any]
 
 MANIFEST = REPOSITORY / "examples" / "mobly" / "manifest.yaml"
 SOURCE = Path(sys.executable).with_name("source-declarative-manifest")
-AT_A_SECOND_EVENT = 0.1
 UNLIMITED = {"calls_at_once": 1_000_000, "calls_per_second": 1_000_000}
 
 
@@ -43,32 +40,16 @@ class Measured(NamedTuple):
     peak_mb: float
 
 
-def organisation(captures: int, events: int) -> Organisation:
-    """A customer of that size: sample leads spread over the events, one in ten of them at a second one."""
-    chance = random.Random(captures)
-    numbers = range(5_000, 5_000 + events)
-    made = Organisation(
-        [leads.EVENTS[0] | {"id": number, "name": f"Event {number}", "endDate": "2026-11-30"} for number in numbers],
-        leads.TAG_GROUPS,
-    )
-    templates = list(leads.generate(500))
-    captured = 0
-    while captured < captures:
-        lead_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-        twice = captured + 1 < captures and chance.random() < AT_A_SECOND_EVENT
-        for number in chance.sample(numbers, 2 if twice else 1):
-            made.add(templates[captured % 500] | {"id": lead_id, "event_id": number})
-            captured += 1
-    return made
-
-
 def measure(captures: int, events: int) -> Measured:
     """Sync once.
 
     Raises:
         RuntimeError: the source failed or lost a capture.
     """
-    with FakeMobly(organisation(captures, events), per_second=1e9) as mobly, tempfile.TemporaryDirectory() as folder:
+    with (
+        FakeMobly(Organisation.of_size(captures, events), per_second=1e9) as mobly,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         config, catalog, output = (Path(folder) / name for name in ("config.json", "catalog.json", "output.jsonl"))
         config.write_text(json.dumps({"base_url": mobly.url, "api_key": mobly.api_key} | UNLIMITED))
         stream = {"name": leads.STREAM, "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]}

@@ -49,6 +49,7 @@ from destination_marketo_programs.marketo.errors import (
     UnreachableError,
 )
 from destination_marketo_programs.marketo.limits import quota_reset_text, utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import (
@@ -246,8 +247,8 @@ class DestinationMarketoPrograms(Destination):
             settings, problems = self._load(config)
             if settings is None:
                 return problem_text(problems)
-            client = connect(settings, on_token=lambda token: self._scrubber.add([token]))
-            client.window_seconds = client.policy.check_window_seconds
+            policy = RetryPolicy().for_check()
+            client = connect(settings, policy, on_token=lambda token: self._scrubber.add([token]))
             self._stop.append(client.gate.stop)
             store = open_outcome_store(settings)
             try:

@@ -10,6 +10,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ import msgspec
 from destination_marketo_programs.jsontext import NotJsonError, loads, members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 StreamKey = tuple[str, str]
 """(namespace, name); the namespace is "" where there is none."""
@@ -115,6 +116,42 @@ def parse_line(line: bytes, line_number: int) -> RecordMessage | StateMessage | 
     if envelope.type == "STATE":
         return StateMessage(_state_stream(_loads(line, line_number)), line)
     return None
+
+
+LineParser = Callable[[bytes, int], RecordMessage | StateMessage | None]
+"""Reads one line, given its number: see `parse_line`."""
+
+
+def line_parser(data_type: Any) -> LineParser:
+    """Make a function that does what `parse_line` does, and reads the `data` of records as a type.
+
+    Data that the type cannot hold is read as `parse_line` reads it: a type is an offer, and no check.
+
+    Args:
+        data_type: a type that msgspec can decode, which need not have all columns.
+    """
+    if data_type is Any:
+        return parse_line
+    body = msgspec.defstruct(
+        "Record", [("stream", str), ("data", data_type, None), ("namespace", str | None, None)], gc=False
+    )
+    decode = msgspec.json.Decoder(
+        msgspec.defstruct("Envelope", [("type", str), ("record", body | None, None)], gc=False), float_hook=Decimal
+    ).decode
+
+    def parse(line: bytes, line_number: int) -> RecordMessage | StateMessage | None:
+        try:
+            if not line.isascii():
+                line.decode("utf-8")  # what is passed over is not looked at
+            envelope: Any = decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+            return parse_line(line, line_number)
+        record = envelope.record
+        if record is None or envelope.type != "RECORD":
+            return parse_line(line, line_number)
+        return RecordMessage((record.namespace or "", record.stream), record.data, line)
+
+    return parse
 
 
 def _parse_with_care(line: bytes, line_number: int) -> RecordMessage | StateMessage | None:

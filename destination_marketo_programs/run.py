@@ -15,6 +15,7 @@ COMMANDS = {
         "compare what was delivered with what Marketo holds",
     ),
     "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
+    "retry": ("destination_marketo_programs.retry.cli", "send rejected records again"),
     "sandbox": ("marketo_sandbox.cli", "run a local stand-in for Marketo"),
     "demo": ("marketo_programs_demo.cli", "sandbox, sample leads, check, write and report in one go"),
 }

@@ -23,7 +23,6 @@ from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.protocol import state_with_counts
 from destination_marketo_programs.rehearsal.forecast import forecast_lines
-from destination_marketo_programs.rehearsal.reading import ReadOnlyClient
 from destination_marketo_programs.rehearsal.rehearsal import Rehearsal
 from destination_marketo_programs.storage import open_store
 
@@ -56,14 +55,14 @@ def connect(
     delivery = settings.delivery
     pace = Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls)
     gate = Gate(pace, Budget(delivery.daily_call_budget))
-    client = ReadOnlyClient if read_only or delivery.dry_run else MarketoClient
-    return client(
+    return MarketoClient(
         settings.domain_url,
         settings.client_id,
         settings.client_secret,
         gate,
         policy or RetryPolicy(),
         on_token=on_token,
+        read_only=read_only or delivery.dry_run,
     )
 
 
@@ -105,7 +104,7 @@ class Sync:
         self._client = client
         self._writer = writer
         self._started = client.gate.clock()
-        client.gate.budget.used_before = preflight.used_today
+        client.gate.budget.note_used_before(preflight.used_today)
         self.tally = Tally()
         lead_sync = settings.lead_sync
         policy = LeadPolicy(

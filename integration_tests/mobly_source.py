@@ -58,9 +58,14 @@ class MoblySource:
         path.write_text(json.dumps({"streams": configured}))
         return path
 
-    def read(self, catalog: Path) -> tuple[int, list[Json]]:
-        """Exit code and messages of a sync."""
-        return self.run("read", "--catalog", str(catalog))
+    def read(self, catalog: Path, state: list[Json] | None = None) -> tuple[int, list[Json]]:
+        """Exit code and messages of a sync, which goes on from the `state` of STATE messages if there is one."""
+        arguments = ["--catalog", str(catalog)]
+        if state is not None:
+            path = self._folder / "state.json"
+            path.write_text(json.dumps(state))
+            arguments += ["--state", str(path)]
+        return self.run("read", *arguments)
 
 
 def records(messages: list[Json], stream: str) -> list[Json]:

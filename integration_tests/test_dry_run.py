@@ -9,8 +9,8 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, config_for, record, state
 
 from destination_marketo_programs.config import load_settings
+from destination_marketo_programs.marketo.errors import WriteAttemptedError
 from destination_marketo_programs.marketo.leads import Action, sync_leads
-from destination_marketo_programs.rehearsal.reading import WriteAttemptedError
 from destination_marketo_programs.sync import connect
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def test_its_connection_refuses_to_write(sandbox: SandboxServer, tmp_path: Path)
     assert settings is not None
     client = connect(settings, QUICK)
     with pytest.raises(WriteAttemptedError, match="sync_leads"):
-        sync_leads(client, [b'{"email":"a@example.org"}'], Action.CREATE_OR_UPDATE, "email")
+        sync_leads(client, [{"email": "a@example.org"}], Action.CREATE_OR_UPDATE, "email")
     assert len(sandbox.calls) == 0
 
 

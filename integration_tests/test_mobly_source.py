@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -11,7 +13,7 @@ import yaml
 from airbyte_cdk.sources.declarative.interpolation import InterpolatedString
 from fake_mobly import FakeMobly, Organisation, TokenBucket
 from marketo_programs_demo import leads
-from mobly_source import MANIFEST, MoblySource, records
+from mobly_source import MANIFEST, REPOSITORY, MoblySource, records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,10 @@ class Sync:
 @pytest.fixture(scope="module")
 def sync(tmp_path_factory: pytest.TempPathFactory) -> Sync:
     return Sync(tmp_path_factory.mktemp("mobly"))
+
+
+def by_place(messages: list[Json]) -> dict[tuple[int, str], Json]:
+    return {(one["event_id"], one["id"]): one for one in records(messages, "captured_leads")}
 
 
 def attendance(place: Json) -> str:
@@ -133,6 +139,16 @@ def test_it_stays_below_moblys_limit_and_pages_by_50(sync: Sync) -> None:
     assert busiest <= 20
 
 
+def test_a_state_of_an_earlier_sync_changes_nothing(sync: Sync, tmp_path: Path) -> None:
+    states = [message["state"] for message in sync.messages if message["type"] == "STATE"]
+    assert "captured_leads" in {state["stream"]["stream_descriptor"]["name"] for state in states}
+    with FakeMobly(Organisation.with_sample_leads(CAPTURES, marketo_ids=[17, 18]), per_second=1e6) as mobly:
+        source = MoblySource(tmp_path, base_url=mobly.url, api_key=mobly.api_key)
+        code, messages = source.read(source.catalog("captured_leads"), states)
+    assert code == 0
+    assert by_place(messages) == by_place(sync.messages)
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [
@@ -213,3 +229,17 @@ def test_calls_never_exceed_the_limit_of_the_settings(at_once: int, per_second: 
     assert counting[0][0] <= at_once
     assert all(limit <= per_second * seconds for limit, seconds in counting)
     assert counting[-1][0] / counting[-1][1] == per_second
+
+
+@pytest.mark.slow
+def test_a_sync_of_20000_captures_at_40_events_costs_half_a_minute_of_a_core_at_most() -> None:
+    benchmark = REPOSITORY / "benchmarks" / "bench_mobly.py"
+    subprocess.run(
+        [sys.executable, str(benchmark), "--captures", "20000"], timeout=290, check=True, capture_output=True
+    )
+    (row,) = json.loads((benchmark.parent / "results" / "mobly.json").read_text())["rows"]
+    assert row["Captures"] == "20,000"
+    # One page of qualifiers, one of events, the leads once, and each event's list.
+    assert row["Calls to Mobly"] < 850
+    assert row["CPU s"] <= 30
+    assert row["Peak MB"] <= 300

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "outcomes": set(),
     "jsontext": {"model"},
     "protocol": {"jsontext"},
-    "marketo": set(),
+    "marketo": {"outcomes"},
     "logs": {"protocol"},
     "hints": {"outcomes"},
     "config": {"model"},
@@ -37,7 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": {"model", "outcomes", "hints", "mapping", "marketo", "storage", "protocol"},
     "preflight": {"model", "outcomes", "hints", "config", "mapping", "marketo", "storage"},
     "reconcile": {"outcomes", "config", "marketo", "storage", "logs", "text"},
-    "report": {"outcomes", "hints", "storage"},
+    "summary": {"outcomes"},
+    "report": {"outcomes", "hints", "storage", "summary"},
+    "retry": {"outcomes", "config", "storage", "report", "summary"},
     "rehearsal": {"model", "outcomes", "mapping", "marketo", "storage", "delivery", "preflight"},
     "plan": {
         "outcomes",
@@ -71,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "airbyte_cdk": {"destination"},
     "requests": {"marketo"},
+    "urllib3": {"marketo"},
     "boto3": {"storage"},
     "pydantic": {"config"},
     "aiohttp": set(),

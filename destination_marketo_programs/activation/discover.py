@@ -19,6 +19,7 @@ from destination_marketo_programs.config.explain import tell
 from destination_marketo_programs.config.loading import events_of
 from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight.asking import ask_marketo
 from destination_marketo_programs.preflight.programs import program_problems
@@ -183,6 +184,6 @@ def _ask(settings: Settings, scrubber: logs.Scrubber) -> Facts:
     """What Marketo says; a budget that is used up for today does not keep anyone from choosing an object."""
     delivery = settings.delivery.model_copy(update={"daily_call_budget": None})
     settings = settings.model_copy(update={"delivery": delivery})
-    client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
-    client.window_seconds = client.policy.check_window_seconds
+    policy = RetryPolicy().for_check()
+    client = connect(settings, policy, on_token=lambda token: scrubber.add([token]), read_only=True)
     return ask_marketo(RestMarketo(client), settings, utc_now(), raise_transient=False, member_fields=True)

@@ -310,8 +310,8 @@ class LeadWriter:
         return send_each(rows, send, (FIELD_NOT_FOUND,), lambda row: frozenset(row.fields))
 
     def _sync(self, rows: Sequence[LeadRow], action: str, lookup_field: str) -> list[RowReply]:
-        encoded = [row.encoded for row in rows]
-        return sync_leads(self._client, encoded, action, lookup_field, self._policy.partition_name)
+        people = [{row.head[0]: row.head[1], **row.fields} for row in rows]
+        return sync_leads(self._client, people, action, lookup_field, self._policy.partition_name)
 
     def _sync_or_lose(self, rows: Sequence[LeadRow], action: str) -> list[RowReply | OutcomeUnknownError]:
         try:
@@ -372,4 +372,5 @@ def _row(
 
 
 def _rejected(reply: RowReply, category: str | None = None) -> Rejected:
-    return Rejected(category or category_for(reply.code), reply.code, reply.message, reply.request_id)
+    found = category or category_for(reply.code, reply.message)
+    return Rejected(found, reply.code, reply.message, reply.request_id)

@@ -1,6 +1,6 @@
 """Records to targets and verdicts: pure, without I/O or clock."""
 
-from destination_marketo_programs.mapping.columns import Column, column_problem, compile_column
+from destination_marketo_programs.mapping.columns import Column, compile_column
 from destination_marketo_programs.mapping.fields import FieldCatalog, FieldSource, WritableField, field_detail, guard_of
 from destination_marketo_programs.mapping.identity import can_be_queried, fold_address, fold_for, primary_key_text
 from destination_marketo_programs.mapping.mapper import Mapper, RecordMapper, RuleMapper, Rules
@@ -21,7 +21,6 @@ __all__ = [
     "Rules",
     "WritableField",
     "can_be_queried",
-    "column_problem",
     "compile_column",
     "field_detail",
     "fold_address",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import jmespath
 import msgspec
@@ -195,40 +194,18 @@ def _expression_reader(text: str, origin: str, search: Callable[[Record], Any], 
     return read
 
 
-# --- what a form says of a column -------------------------------------------------------------------------------
-
-_LONGEST_COLUMN: Final = 1_000
-_EXPRESSION_SIGNS: Final = ("[?", "[*", "[]", "&&", "||", "`", "==", "!=", ".{", ".[", ".*", "| ", " |")
-_INDEX: Final = re.compile(r"\[-?[0-9]*:?-?[0-9]+\]|^@", re.ASCII)
-_CALL: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\(", re.ASCII)
-
-
-def column_problem(text: str) -> str | None:
-    """What is wrong with a configured column name or JMESPath; None if it can be used.
-
-    A text that is not JMESPath is a column name (`First name`, `Phone (mobile)`), unless it is written as only an
-    expression is: then it is a mistake that would never find a value.
-
-    Returns:
-        The end of a sentence that begins with the text, e.g. "is not a valid JMESPath expression. …".
-    """
-    if len(text) > _LONGEST_COLUMN:
-        return f"is longer than {_LONGEST_COLUMN:,} characters."
-    try:
-        called = set(_functions(jmespath.compile(text).parsed))
-    except RecursionError:
-        return "is a JMESPath expression with too many nested brackets."
-    except JMESPathError:
-        return "is not a valid JMESPath expression. Look for a missing bracket or quote." if _is_meant(text) else None
-    unknown = sorted(called - _FUNCTIONS)
-    return f"calls {unknown[0]}, a function that JMESPath does not have." if unknown and _is_meant(text) else None
+def columns_of(columns: Iterable[Column | None]) -> frozenset[str] | None:
+    """Every top-level column that reading these may look at; None if one looks at the record as a whole."""
+    found: set[str] = set()
+    for column in columns:
+        if column is None:
+            continue
+        if column.roots is None:
+            return None
+        found |= {column.name, *column.roots}
+    return frozenset(found)
 
 
-def _is_meant(text: str) -> bool:
-    """Whether text that cannot be evaluated was meant to be: column names hold brackets and dots, but not these."""
-    return (
-        any(sign in text for sign in _EXPRESSION_SIGNS)
-        or text.count("[") != text.count("]")
-        or _INDEX.search(text) is not None
-        or any(name in _FUNCTIONS for name in _CALL.findall(text))
-    )
+def dict_of(columns: Iterable[str]) -> Any:
+    """The type of a dict that keeps these columns alone: msgspec makes no objects of any other column."""
+    return TypedDict("Record", dict.fromkeys(columns, Any), total=False)  # type: ignore[operator]

@@ -89,13 +89,15 @@ class FieldRule(msgspec.Struct, frozen=True, gc=False):
         convert: brings a value into the form of the field's type.
         longest: most characters that a text may have.
         only_true: whether false values are left out.
+        takes_text: whether a text is sent as it is.
     """
 
     column: Column
     field: str
     convert: Convert
     longest: int
-    only_true: bool = False
+    only_true: bool
+    takes_text: bool
 
     def put(self, value: Any, fields: LeadFields, *, clear_blanks: bool) -> None:
         """Convert a value and put it where it goes, as `FieldRules.collect` says."""
@@ -143,8 +145,9 @@ class FieldRules:
             longest = LONGEST_VALUE
             if known is not None and known.length is not None and convert is _to_text:
                 longest = min(longest, known.length)
-            rule = FieldRule(column, field, convert, longest, only_true)
-            if column.reader is None and not only_true and convert in {_as_is, _to_text}:
+            takes_text = not only_true and convert in {_as_is, _to_text}
+            rule = FieldRule(column, field, convert, longest, only_true, takes_text)
+            if column.reader is None and takes_text:
                 plain.append((column.name, field, longest, rule))
             else:
                 others.append(rule)
@@ -169,7 +172,17 @@ class FieldRules:
             else:
                 rule.put(value, fields, clear_blanks=self._clear_blanks)
         for rule in self._others:
-            rule.put(rule.column.read(record), fields, clear_blanks=self._clear_blanks)
+            value = rule.column.read(record)
+            if (
+                type(value) is str
+                and rule.takes_text
+                and value >= "!"
+                and value.isascii()
+                and len(value) <= rule.longest
+            ):
+                fields[rule.field] = value
+            else:
+                rule.put(value, fields, clear_blanks=self._clear_blanks)
         return fields
 
 

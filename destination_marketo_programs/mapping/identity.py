@@ -29,7 +29,7 @@ def fold_for(lookup_field: str, fields: FieldCatalog) -> Callable[[object], str]
 
 def fold_address(value: object) -> str:
     """An address as it is compared. Only ASCII letters are folded: straße and STRASSE are two addresses."""
-    text = str(value).strip()
+    text = (value if type(value) is str else str(value)).strip()
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, RecordError, compile_column
+from destination_marketo_programs.mapping.columns import (
+    ABSENT,
+    Column,
+    Record,
+    RecordError,
+    columns_of,
+    compile_column,
+    dict_of,
+)
 from destination_marketo_programs.mapping.fields import FieldCatalog, field_detail
-from destination_marketo_programs.mapping.mobly import lead_view
+from destination_marketo_programs.mapping.mobly import lead_view, spellings
 from destination_marketo_programs.mapping.person import PersonMapper
 from destination_marketo_programs.mapping.qualifiers import QualifierRules, ReadValues
 from destination_marketo_programs.mapping.routing import Route, Router
 from destination_marketo_programs.mapping.sources import sources_of
-from destination_marketo_programs.mapping.values import key_text, scan_count, shown, text_of
+from destination_marketo_programs.mapping.values import event_text, key_text, scan_count, shown, text_of
 from destination_marketo_programs.model import UNREADABLE, Mapped, Person, Target, Verdict
 from destination_marketo_programs.outcomes import Category
-from destination_marketo_programs.text import encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from destination_marketo_programs.config import ProgramLink, Settings
 
 DELETED_AT: Final = "_ab_cdc_deleted_at"
 """Column that Airbyte's CDC sources fill when the row has been deleted; its other columns may all be null then."""
 
+_RECORD_ID: Final = "id"
 _MOBLY_COLUMNS: Final = ("event_id", "event_name", "numberOfScans")
 _MOBLY_QUALIFIER: Final = "tags"
 _MOST_DETAILED: Final = 20
@@ -56,6 +64,7 @@ class Rules(NamedTuple):
         status: column with a program status that comes before links and qualifier mappings; None if there is none.
         statuses: program -> the statuses that `status` may name.
         view: makes the record flat; None if it is.
+        spellings: top-level columns that `view` may find a column in; None if it finds each in itself alone.
     """
 
     router: Router
@@ -68,6 +77,7 @@ class Rules(NamedTuple):
     status: Column | None = None
     statuses: Mapping[int, Container[str]] = {}
     view: Callable[[Record], Record] | None = None
+    spellings: Callable[[Iterable[str]], Iterable[str]] | None = None
 
 
 class RuleMapper:
@@ -78,9 +88,18 @@ class RuleMapper:
     Args:
         rules: made once per sync and kind of stream.
         watched: columns to look out for, for `absent_columns`.
+        key_columns: top-level columns that the primary keys of streams are made of; None if `data_type` is not used.
+
+    Attributes:
+        data_type: what a record's data may be read as (see `protocol.line_parser`): with all columns that the rules
+            look at, and the key columns.
     """
 
-    def __init__(self, rules: Rules, watched: tuple[Column, ...] = ()) -> None:
+    data_type: Any = Any
+
+    def __init__(
+        self, rules: Rules, watched: tuple[Column, ...] = (), key_columns: Iterable[str] | None = None
+    ) -> None:
         self._rules = rules
         self._people = rules.people
         # Links that need nothing but the event are the common case: their targets are made once per event.
@@ -89,6 +108,19 @@ class RuleMapper:
         )
         self._unseen = watched
         self._records = 0
+        if key_columns is not None:
+            self.data_type = self._type_of_data(frozenset(key_columns))
+
+    def _type_of_data(self, key_columns: frozenset[str]) -> Any:
+        rules = self._rules
+        qualifiers = rules.qualifiers.columns_for(link.program_id for link in rules.links)
+        mine = columns_of([rules.event, rules.event_name, rules.scans, rules.status, *qualifiers])
+        theirs = self._people.columns
+        if mine is None or theirs is None:
+            return Any
+        named = mine | theirs | {_RECORD_ID}
+        found = named if rules.spellings is None else frozenset(rules.spellings(named))
+        return dict_of(sorted(found | key_columns | {DELETED_AT}))
 
     @property
     def absent_columns(self) -> tuple[Column, ...]:
@@ -105,7 +137,7 @@ class RuleMapper:
 
         Args:
             stream: name of the record's stream.
-            data: the record's `data` as it came; anything but an object is a rejection.
+            data: the record's `data` as it came, or as `data_type`; anything but an object is a rejection.
         """
         if not isinstance(data, dict):
             message = "The record's data is not an object."
@@ -114,8 +146,8 @@ class RuleMapper:
         record = data if rules.view is None else rules.view(data)
         if self._unseen:
             self._watch(record)
-        record_id = key_text(record.get("id"))
-        deleted = data.get(DELETED_AT) not in (None, "")
+        record_id = key_text(record.get(_RECORD_ID))
+        deleted = DELETED_AT in data and data[DELETED_AT] not in (None, "")
         try:
             route = rules.router.route(
                 stream,
@@ -233,12 +265,13 @@ class Mapper(RuleMapper):
     Args:
         settings: the parsed configuration.
         fields: what Marketo says of its fields; without it values are sent as they are.
+        key_columns: top-level columns that the primary keys of streams are made of.
 
     Attributes:
         dropped_defaults: fields that the mobly mapping would fill, left out as Marketo does not list them as writable.
     """
 
-    def __init__(self, settings: Settings, fields: FieldCatalog | None = None) -> None:
+    def __init__(self, settings: Settings, fields: FieldCatalog | None = None, key_columns: Iterable[str] = ()) -> None:
         mapping = settings.record_mapping
         is_mobly = mapping.mapping_type == "mobly"
         if mapping.mapping_type == "custom":
@@ -255,14 +288,15 @@ class Mapper(RuleMapper):
         rules = Rules(
             Router(settings.program_links),
             QualifierRules(settings.qualifier_mappings, blank_means=_MOBLY_QUALIFIER if is_mobly else None),
-            PersonMapper(sources.fields, settings.lead_sync, catalog, sources.read_id),
+            PersonMapper(sources.fields, settings.lead_sync, catalog, sources.marketo_id),
             settings.program_links,
             event,
             event_name,
             scans,
             view=lead_view if is_mobly else None,
+            spellings=spellings if is_mobly else None,
         )
-        super().__init__(rules, watched_columns(rules, settings))
+        super().__init__(rules, watched_columns(rules, settings), key_columns)
 
 
 def watched_columns(rules: Rules, settings: Settings) -> tuple[Column, ...]:
@@ -307,15 +341,10 @@ def _has(column: Column, record: Record) -> bool:
 
 def _event_text(column: Column, record: Record) -> str | None:
     """The record's event id or name without surrounding blanks; None where it has none."""
-    value: Any = record.get(column.name) if column.reader is None else column.reader(record)
-    if value is None:
-        return None
-    if type(value) is str:
-        text = value.strip()
-        return (text if text.isascii() else encodable(text)) or None
+    value = record.get(column.name) if column.reader is None else column.reader(record)
     if value is UNREADABLE:
         raise column.unreadable()
-    return text_of(value)
+    return event_text(value)
 
 
 def _unlinked(route: Route, record_id: str | None) -> Mapped:

@@ -5,11 +5,14 @@ Source: `LeadV0Response` of Mobly's REST API v0, with `event_id` and `event_name
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from destination_marketo_programs.mapping.columns import ABSENT, Reader, Record
 from destination_marketo_programs.mapping.values import container, lead_id
 from destination_marketo_programs.model import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _STRUCTURED: Final = ("company", "tags", "remoteIds", "phoneNumbers", "activations")
 _OUTER_WINS: Final = ("event_id", "event_name")
@@ -46,6 +49,12 @@ def lead_view(record: Record) -> Record:
                 view = record.copy()
             view[name] = parsed
     return view
+
+
+def spellings(columns: Iterable[str]) -> set[str]:
+    """Every top-level column in which `lead_view` may find one of these."""
+    named = {*columns, "firstName", "lead"}
+    return named | {name.lower() for name in named if name in _COLUMNS}
 
 
 def marketo_lead_id(view: Record) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, RecordError
+from destination_marketo_programs.mapping.columns import ABSENT, Column, Reader, Record, RecordError, columns_of
 from destination_marketo_programs.mapping.domains import ExcludedDomains
 from destination_marketo_programs.mapping.fields import (
     LONGEST_VALUE,
@@ -45,7 +45,7 @@ class PersonMapper:
             Marketo lead id, one for `email` the address.
         sync: how people are found, what blank values mean, and which domains are excluded.
         fields: what Marketo says of its fields.
-        read_id: gives the Marketo lead id as the record has it; comes before a source for `id`.
+        marketo_id: column of the Marketo lead id; comes before a source for `id`.
 
     Attributes:
         unreadable_ids: records so far whose Marketo lead id is not a number. They are delivered by their lookup
@@ -53,8 +53,14 @@ class PersonMapper:
     """
 
     def __init__(
-        self, sources: Iterable[FieldSource], sync: LeadSync, fields: FieldCatalog, read_id: Reader | None = None
+        self,
+        sources: Iterable[FieldSource],
+        sync: LeadSync,
+        fields: FieldCatalog,
+        marketo_id: Column | None = None,
     ) -> None:
+        sources = tuple(sources)
+        self._columns = (*(source.column for source in sources), *([] if marketo_id is None else [marketo_id]))
         lead: dict[str, FieldSource] = {}
         member: dict[str, FieldSource] = {}
         for source in sources:
@@ -63,8 +69,9 @@ class PersonMapper:
         self._lookup_field = sync.lookup_field
         self._looks_up_email = sync.lookup_field == EMAIL
         self._clear_blanks = sync.blank_values == "clear"
-        self._excluded = ExcludedDomains(sync.excluded_email_domains)
-        self._read_id = _id_reader(read_id, lead.pop(LEAD_ID, None))
+        self._excluded = ExcludedDomains(sync.excluded_email_domains) or None
+        mapped_id = lead.pop(LEAD_ID, None)
+        self._read_id = _id_reader(marketo_id, None if mapped_id is None else mapped_id.column)
         email = lead.pop(EMAIL, None)
         self._email = None if email is None else email.column
         self._email_guard: Guard = "always" if email is None else email.guard
@@ -89,6 +96,11 @@ class PersonMapper:
         self._on_create, self._if_blank = guarded("on_create"), guarded("if_blank")
 
     @property
+    def columns(self) -> frozenset[str] | None:
+        """Every top-level column that a person is built from; None if one of them may be any."""
+        return columns_of(self._columns)
+
+    @property
     def lookup_column(self) -> Column | None:
         """The column of the lookup field; None if nothing fills it."""
         return self._lookup
@@ -99,18 +111,20 @@ class PersonMapper:
         Raises:
             RecordError: EXCLUDED, MISSING_KEY, INVALID_EMAIL, FIELD_INVALID or INVALID_RECORD.
         """
-        given = None if self._read_id is None else self._read_id(record)
-        marketo_id = None if given is None else lead_id(given)
-        unreadable = marketo_id is None and not _is_blank(given)
-        if unreadable:
-            self.unreadable_ids += 1
+        marketo_id, unreadable = None, None
+        if self._read_id is not None:
+            given = self._read_id(record)
+            marketo_id = None if given is None else lead_id(given)
+            if marketo_id is None and not _is_blank(given):
+                unreadable = given
+                self.unreadable_ids += 1
         email = None if self._email is None else self._read_email(self._email, record, marketo_id)
         if self._looks_up_email:
             lookup_value: str | int | None = None if email is ABSENT else email
         else:
             lookup_value = None if self._lookup is None else self._read_lookup(self._lookup, record)
         if lookup_value is None and marketo_id is None:
-            raise self._missing_key(given if unreadable else None)
+            raise self._missing_key(unreadable)
         person = Person(
             marketo_id,
             lookup_value,
@@ -139,7 +153,7 @@ class PersonMapper:
     def _read_email(self, column: Column, record: Record, marketo_id: int | None) -> Any:
         """The trimmed address; None if the record's is blank, ABSENT if there is none to send."""
         value = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
-        if self._excluded and (domain := self._excluded.match(value)):
+        if self._excluded is not None and (domain := self._excluded.match(value)):
             raise RecordError(
                 Category.EXCLUDED,
                 "The email domain is one of lead_sync.excluded_email_domains.",
@@ -209,15 +223,13 @@ def _with_email(fields: LeadFields | None, email: str | None) -> LeadFields | No
     return fields if email is None else {**(fields or {}), EMAIL: email}
 
 
-def _id_reader(given: Reader | None, mapped: FieldSource | None) -> Reader | None:
-    if mapped is None:
-        return given
-    read = mapped.column.read
-    if given is None:
-        return read
+def _id_reader(given: Column | None, mapped: Column | None) -> Reader | None:
+    if given is None or mapped is None:
+        column = given or mapped
+        return None if column is None else column.read
 
     def read_either(record: Record) -> object:
-        first, second = given(record), read(record)
+        first, second = given.read(record), mapped.read(record)
         return first if lead_id(first) is not None or _is_blank(second) else second
 
     return read_either

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.mapping.columns import Column, Reader, compile_column
+from destination_marketo_programs.mapping.columns import Column, compile_column
 from destination_marketo_programs.mapping.fields import FieldCatalog, FieldSource, guard_of
 from destination_marketo_programs.mapping.mobly import DEFAULT_FIELDS, marketo_lead_id
 
@@ -20,13 +20,13 @@ class Sources(NamedTuple):
 
     Attributes:
         fields: later entries win over earlier ones for the same field.
-        read_id: gives the Marketo lead id as the record has it; None if there is no such column.
+        marketo_id: column of the Marketo lead id; None if there is none.
         dropped_defaults: fields that the mobly mapping fills by itself, left out because Marketo does not
             list them as writable. Fields that the user mapped are never left out.
     """
 
     fields: tuple[FieldSource, ...]
-    read_id: Reader | None
+    marketo_id: Column | None
     dropped_defaults: tuple[str, ...]
 
 
@@ -48,7 +48,7 @@ def sources_of(settings: Settings, catalog: FieldCatalog) -> Sources:
         name for name in defaults if name not in kept and catalog.lead is not None and name not in catalog.lead
     )
     first = [FieldSource(column, "lead", name) for name, column in defaults.items() if name not in dropped]
-    return Sources((*first, *mapped), _id_reader(settings), dropped)
+    return Sources((*first, *mapped), _id_column(settings), dropped)
 
 
 def _defaults(settings: Settings) -> dict[str, Column]:
@@ -56,13 +56,16 @@ def _defaults(settings: Settings) -> dict[str, Column]:
     if mapping.mapping_type == "custom":
         return {EMAIL: compile_column(mapping.email, "record_mapping.email")} if mapping.email else {}
     named = {EMAIL: (EMAIL, None), **DEFAULT_FIELDS}
-    return {name: Column(column, f'Mobly\'s "{column}"', reader) for name, (column, reader) in named.items()}
+    return {
+        name: Column(column, f'Mobly\'s "{column}"', reader, roots=frozenset({column.partition(".")[0]}))
+        for name, (column, reader) in named.items()
+    }
 
 
-def _id_reader(settings: Settings) -> Reader | None:
+def _id_column(settings: Settings) -> Column | None:
     mapping = settings.record_mapping
     if mapping.mapping_type == "mobly":
-        return marketo_lead_id
+        return Column("remoteIds", 'Mobly\'s "remoteIds"', marketo_lead_id)
     if not mapping.marketo_lead_id:
         return None
-    return compile_column(mapping.marketo_lead_id, "record_mapping.marketo_lead_id").read
+    return compile_column(mapping.marketo_lead_id, "record_mapping.marketo_lead_id")

@@ -75,6 +75,16 @@ def is_rounded(value: object) -> bool:
     return isinstance(exponent, int) and exponent > 0
 
 
+def event_text(value: object) -> str | None:
+    """A record's event id or name without surrounding blanks; None if it has none."""
+    if value is None:
+        return None
+    if type(value) is str:
+        text = value.strip()
+        return (text if text.isascii() else encodable(text)) or None
+    return text_of(value)
+
+
 def key_text(value: object) -> str | None:
     """A value as part of a record key; None where it is null, blank or no scalar."""
     if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
@@ -105,7 +115,10 @@ def whole_number(value: object) -> int | None:
         return value
     if isinstance(value, str):
         # An exponent is not read from a text: `12e5` may be an id of another system.
-        match = _WHOLE_TEXT.fullmatch(value.strip())
+        text = value.strip()
+        if text.isdecimal() and text.isascii() and len(text) <= _MOST_WHOLE_DIGITS:
+            return int(text)
+        match = _WHOLE_TEXT.fullmatch(text)
         return None if match is None else int(match[1])
     number = _decimal(value)
     if number is None or number.adjusted() >= _MOST_WHOLE_DIGITS or is_rounded(number) or not is_whole(number):

@@ -31,6 +31,8 @@ COLUMNS = ("leadId", "email", "statusName", "membershipDate", "updatedAt")
 _PROGRAM = "programId"
 _NO_VALUE = "null"
 _ROWS_AT_ONCE = 5_000
+_NO_PLACE = "1029"
+_REFUSED = (RefusedError, NotFoundError, ConfigurationFaultError)
 _ENDED = (ExtractState.FAILED, ExtractState.CANCELLED, "Canceled")
 
 
@@ -116,7 +118,9 @@ class Extraction:
         try:
             job = self._marketo.create_member_extract(programs, columns)
             job = self._marketo.enqueue_member_extract(job.export_id)
-        except (RefusedError, NotFoundError, ConfigurationFaultError) as error:
+        except MarketoError as error:
+            if error.code != _NO_PLACE and not isinstance(error, _REFUSED):
+                raise
             raise NoExtractError(refusal_of(error)) from error
         for pause in self._pace.pauses():
             on_state(job.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 import threading
 import time
 import uuid
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _BESIDE_THE_LEAD: Final = ("event_id", "event_name", "registered", "checkedIn")
+_AT_A_SECOND_EVENT: Final = 0.1
 
 
 class Organisation:
@@ -35,6 +37,31 @@ class Organisation:
         organisation = cls(sample.EVENTS, sample.TAG_GROUPS)
         for record in sample.generate(count, marketo_ids=marketo_ids):
             organisation.add(record)
+        return organisation
+
+    @classmethod
+    def of_size(cls, captures: int, events: int) -> Self:
+        """Sample leads spread over so many events, one in ten of them at two, every usable email another one.
+
+        The events are numbered from 5000 and end today.
+        """
+        chance = random.Random(captures)  # noqa: S311 - sample data, nothing secret
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        numbers = range(5_000, 5_000 + events)
+        template = sample.EVENTS[0] | {"startDate": today, "endDate": today}
+        organisation = cls([template | {"id": one, "name": f"Event {one}"} for one in numbers], sample.TAG_GROUPS)
+        people = list(sample.generate(500))
+        captured = 0
+        while captured < captures:
+            person = people[captured % len(people)]
+            lead = person | {
+                "id": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+                "email": person["email"] and f"{captured}.{person['email'].strip()}",
+            }
+            twice = captured + 1 < captures and chance.random() < _AT_A_SECOND_EVENT
+            for number in chance.sample(numbers, 2 if twice else 1):
+                organisation.add(lead | {"event_id": number})
+                captured += 1
         return organisation
 
     def add(self, record: Json) -> None:

@@ -45,12 +45,11 @@ class FakeMarketo:
         self.leads[lead_id] = {"id": lead_id, "updatedAt": updated_at, **fields}
         return lead_id
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, read: Callable[[Reply], Any] = lambda reply: reply) -> Any:
         self.calls.append(call)
         fault = self.faults.pop(0) if self.faults else None
-        if fault is not None:
-            return fault(call, lambda: self._execute(call))
-        return self._execute(call)
+        reply = self._execute(call) if fault is None else fault(call, lambda: self._execute(call))
+        return read(reply)
 
     def _execute(self, call: Call) -> Reply:
         request_id = f"r#{len(self.calls)}"

@@ -28,7 +28,7 @@ class Members:
         self.fails: Callable[[list[dict[str, Any]]], Exception | None] = lambda _rows: None
         self.writer = MemberWriter(cast("MarketoClient", self))
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, read: Callable[[Reply], Any] = lambda reply: reply) -> Any:
         body = json.loads(call.body or b"{}")
         self.bodies.append({"path": call.path, **body})
         self.sizes.append(len(call.body or b""))
@@ -42,7 +42,7 @@ class Members:
                 rows.append({"seq": seq, "status": "skipped", "reasons": [{"code": verdict, "message": "text"}]})
             else:
                 rows.append({"seq": seq, "status": verdict, "leadId": row["leadId"]})
-        return Reply(list(reversed(rows)), "r#1", {})
+        return read(Reply(list(reversed(rows)), "r#1", {}))
 
 
 def test_one_call_sets_one_status_in_one_program(build: Build) -> None:
@@ -140,8 +140,9 @@ def test_long_texts_are_split_before_marketo_refuses_them(build: Build) -> None:
     assert max(members.sizes) <= MAX_BODY_BYTES + 100 < 1_000_000
 
 
-def test_one_record_that_is_too_large_by_itself_is_still_sent(build: Build) -> None:
+def test_one_record_that_is_too_large_by_itself_is_refused_without_being_sent(build: Build) -> None:
     members = Members(lambda _row: "updated")
     rows = [build.member_row(1, {"note": "n" * 2_000_000}), build.member_row(2, {"note": "n"})]
-    assert len(members.writer.write_data(rows)) == 2
-    assert len(members.bodies) == 2
+    replies = members.writer.write_data(rows)
+    assert [(reply.status, reply.code) for _, _, reply in replies] == [("", "HTTP 413"), ("updated", None)]
+    assert len(members.bodies) == 1

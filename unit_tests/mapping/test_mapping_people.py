@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from destination_marketo_programs.config import Settings
 from destination_marketo_programs.mapping import FieldCatalog, Mapper, WritableField, primary_key_text
 from destination_marketo_programs.model import Mapped, Person
+from destination_marketo_programs.protocol import RecordMessage, UndecodableLineError, line_parser, parse_line
 
 BASE = {
     "domain_url": "https://123-ABC-456.mktorest.com",
@@ -174,7 +175,7 @@ def test_columns_and_jmespath() -> None:
         field("deep.er.x", "deep"),
         field("first name", "firstName"),
         field("tags[?kind=='a'].name | [0]", "tag"),
-        field("length(", "odd"),
+        field("Phone (mobile)", "odd"),
         field("member", "cNumber", "program_member"),
     ]
     record = {
@@ -183,7 +184,7 @@ def test_columns_and_jmespath() -> None:
         "deep": {"er": None},
         "first name": "Ada",
         "tags": [{"kind": "a", "name": "T"}],
-        "length(": "column",
+        "Phone (mobile)": "column",
         "member": 4,
     }
     found = custom(record, field_mappings=mappings)
@@ -526,3 +527,84 @@ def test_any_record_is_mapped_into_something_that_can_be_stored(record: dict[str
         # Would raise on a broken surrogate, and turns what JSON cannot hold into null.
         again = msgspec.json.decode(msgspec.json.encode(result), type=Mapped)
         assert again.person == result.person
+
+
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {"qualifier_mappings": [{"value": "Yes", "program_status": "Engaged"}]},
+    {
+        "program_links": [
+            {"program_id": "1", "program_status": "A", "event": "4711", "lead_scan_threshold": 1},
+            {"program_id": "2", "program_status": "B"},
+        ],
+        "field_mappings": [field("company.industry", "industry"), field("tags[0].value", "t"), field("checkedIn", "c")],
+    },
+    {
+        "record_mapping": CUSTOM | {"email": "lead.email", "event": "event_id", "scan_count": "numberOfScans"},
+        "field_mappings": [field("max(tags)", "m"), field("firstName || lastName", "f"), field("address", "a", "lead")],
+        "lead_sync": {"lookup_field": "crmId", "excluded_email_domains": ["example.com"]},
+    },
+    {
+        "record_mapping": CUSTOM,
+        "field_mappings": [field("remoteIds[*].id", "r"), field("company", "p", "program_member"), field("id", "id")],
+        "qualifier_mappings": [{"qualifier": "tags[].value", "value": "Yes", "program_status": "Engaged"}],
+    },
+]
+KEYS = [["id"]], [["event_id"], ["lead", "id"]]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@given(record=NESTED | st.just({**LEAD, "event_id": 4711}), deleted=st.booleans())
+def test_a_record_without_the_columns_that_nobody_reads_gives_the_same(
+    configuration: dict[str, Any], record: dict[str, Any], deleted: bool
+) -> None:
+    if deleted:
+        record = record | {"_ab_cdc_deleted_at": "2026-11-26"}
+    settings = Settings.model_validate(BASE | configuration)
+    line = json.dumps({"type": "RECORD", "record": {"stream": "leads", "data": record}}).encode()
+    subject = Mapper(settings, key_columns=("event_id", "lead"))
+    whole, read = parse_line(line, 1), line_parser(subject.data_type)(line, 1)
+    assert isinstance(whole, RecordMessage)
+    assert isinstance(read, RecordMessage)
+    assert (read.stream, read.line) == (whole.stream, whole.line)
+    assert subject.map("leads", read.data) == Mapper(settings).map("leads", whole.data)
+    for paths in KEYS:
+        assert primary_key_text(read.data, paths) == primary_key_text(whole.data, paths)
+
+
+def test_columns_that_nobody_reads_are_not_read() -> None:
+    subject = Mapper(Settings.model_validate(BASE | {"record_mapping": CUSTOM}), key_columns=("key",))
+    data = {"id": 1, "email": "a@b.co", "event_id": 2, "key": 3, "mkto": 4, "notes": "x", "deep": [[1]]}
+    line = json.dumps({"type": "RECORD", "record": {"stream": "leads", "data": data}}).encode()
+    read = line_parser(subject.data_type)(line, 1)
+    assert isinstance(read, RecordMessage)
+    assert set(read.data) == {"id", "email", "event_id", "key", "mkto"}
+
+
+def test_an_expression_over_the_whole_record_reads_all_of_it() -> None:
+    settings = Settings.model_validate(BASE | {"field_mappings": [field("length(@)", "v")]})
+    assert Mapper(settings).data_type is Any
+
+
+@pytest.mark.parametrize("data", ["[1]", "7", "null", '"x"', '{"email":1.5}', '{"email":NaN}', '{"email":"\\ud800"}'])
+def test_data_that_the_type_cannot_hold_is_read_all_the_same(data: str) -> None:
+    line = f'{{"type":"RECORD","record":{{"stream":"leads","data":{data}}}}}'.encode()
+    read, whole = line_parser(Mapper(Settings.model_validate(BASE)).data_type)(line, 1), parse_line(line, 1)
+    assert repr(read) == repr(whole)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"x", b"[]", b'{"type":"RECORD"}', b'{"type":"LOG"}', b'{"type":"RECORD","record":{"data":{}}}']
+)
+def test_lines_that_are_no_records_are_read_alike(line: bytes) -> None:
+    parse = line_parser(Mapper(Settings.model_validate(BASE)).data_type)
+    try:
+        expected = parse_line(line, 5)
+    except UndecodableLineError:
+        with pytest.raises(UndecodableLineError, match="Line 5 "):
+            parse(line, 5)
+    else:
+        assert parse(line, 5) == expected
+    state = b'{"type":"STATE","state":{"type":"GLOBAL"}}'
+    assert parse(state, 1) == parse_line(state, 1)
+    with pytest.raises(UndecodableLineError):
+        parse(b'{"type":"RECORD","record":{"stream":"s","data":{"unread":"\xff"}}}', 1)

@@ -47,6 +47,7 @@ class TableMarketo:
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     states: list[str] = field(default_factory=lambda: [ExtractState.QUEUED, ExtractState.COMPLETED])
     cut_files: int = 0
+    code_of_no_program: str = "610"
     tells_size: bool = True
     written: list[tuple[int, str, list[int]]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
@@ -67,9 +68,9 @@ class TableMarketo:
         self._called("query_members")
         assert len(lead_ids) <= 300
         assert "statusName" in fields
-        if program_id not in self.members:
-            raise NotFoundError("query_members", "610")
-        found = self.members[program_id]
+        if program_id not in self.members and self.code_of_no_program != "702":
+            raise NotFoundError("query_members", self.code_of_no_program)
+        found = self.members.get(program_id, {})
         return {
             lead: {
                 "leadId": lead,
@@ -114,6 +115,8 @@ class TableMarketo:
 
     def program(self, program_id: int) -> Program | None:
         self._called("program")
+        if program_id not in self.members:
+            return None
         return Program(program_id, "Expo", "Event", "Tradeshow", "Default", None)
 
     def channel(self, name: str) -> list[Status] | None:

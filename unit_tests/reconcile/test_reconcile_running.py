@@ -170,9 +170,11 @@ def test_positions_are_records_of_their_own_in_each_sync(place: Place) -> None:
     assert reconcile(place, marketo).verdicts == {1: Verdict.AS_SENT, 2: Verdict.AS_SENT}
 
 
-def test_a_program_that_marketo_does_not_show_gets_no_verdicts(place: Place) -> None:
+@pytest.mark.parametrize("code", ["610", "702"])
+def test_a_program_that_marketo_does_not_show_gets_no_verdicts(place: Place, code: str) -> None:
     place.sync(outcome("a", 1, program=7), outcome("b", 2))
-    done = reconcile(place, TableMarketo(people(1, 2), {1004: {2: Member("Registered")}}))
+    marketo = TableMarketo(people(1, 2), {1004: {2: Member("Registered")}}, code_of_no_program=code)
+    done = reconcile(place, marketo)
     assert done.found.gone == [7]
     assert done.verdicts == {2: Verdict.AS_SENT}
 
