@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from common import show
+
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.assets import Folder, FolderRef, FoundPrograms, Program, Status
 from destination_marketo_programs.marketo.leads import FieldInfo, LeadDescription
@@ -149,11 +151,14 @@ def seconds_for(raw: Json) -> tuple[float, int, int]:
 
 
 def main() -> None:
-    """Print one line for each case."""
-    print(f"check of {MANY:,} links and {MANY:,} mappings, beside the calls (aim: {AIM_SECONDS:.0f} s)")
-    for name, raw in CASES.items():
-        seconds, problems, characters = seconds_for(raw)
-        print(f"  {name:30} {seconds:6.2f} s  {problems:7,} problems  {characters:10,} characters")
+    """Measure each case once and show them."""
+    rows = [(name, *seconds_for(raw)) for name, raw in CASES.items()]
+    show(
+        "check",
+        f"check of {MANY:,} links and {MANY:,} mappings, beside the calls (aim: {AIM_SECONDS:.0f} s)",
+        ("what is wrong", "seconds", "problems", "characters"),
+        rows,
+    )
 
 
 if __name__ == "__main__":
