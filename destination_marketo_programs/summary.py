@@ -158,13 +158,13 @@ class SyncRun(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What `reconcile` found last for one program: leads by verdict."""
+    """What `reconcile` found last for one program: leads by verdict, and members from elsewhere if it counted them."""
 
     program_id: int
     name: str
     at: str
     verdicts: dict[str, int]
-    from_elsewhere: int
+    from_elsewhere: int | None
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -123,6 +123,8 @@ def outcomes_of(number: int, at: str) -> list[Outcome]:
     elif number % 17 == 5:
         made.outcome = Result.REJECTED
         made.category, made.code, made.message, made.detail, made.retryable = REJECTIONS[number % len(REJECTIONS)]
+        if made.code is None:
+            made.request_id = None
     elif number % 6 == 1:
         made.outcome, made.lead_id = Result.UNCHANGED, 40_000 + number
     else:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -19,7 +20,7 @@ from harness import Connector, Json, Run, config_for, environment, record, state
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Outcome, Result, record_ref
 from destination_marketo_programs.storage import Reader, open_store
-from marketo_sandbox import Fault, Permission, SandboxServer, Service
+from marketo_sandbox import Fault, Permission, Program, SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -294,9 +295,39 @@ def test_more_than_2400_leads_of_a_program_are_extracted(
     assert "elsewhere.example" not in out + err
 
 
+@pytest.mark.slow
+def test_100_000_members_of_10_programs_take_at_most_15_calls_and_no_more_memory(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    programs = range(5_001, 5_011)
+    for program in programs:
+        sandbox.state.add_program(Program(program, f"Fair {program}", "Event", "Tradeshow", 512))
+    few = ten_programs(connector, sandbox, config, programs, 300)
+    calls = sandbox.state.calls_today()
+    many_ = ten_programs(connector, sandbox, config, programs, 10_000)
+    assert sandbox.state.calls_today() - calls <= 15
+    assert sandbox.calls.count("members.export.file") == 1
+    assert many_ < few + 64_000_000, (few, many_)
+
+
+def ten_programs(connector: Connector, sandbox: SandboxServer, config: Json, programs: range, count: int) -> int:
+    """Compare so many members of each program, and return the most memory that took, in bytes."""
+    shutil.rmtree(config["object_storage_config"]["path"], ignore_errors=True)
+    many(sandbox, config, count, tuple(programs))
+    process = subprocess.Popen(
+        [*connector.arguments("reconcile", config), "--output", os.devnull], env=environment(), stdout=subprocess.PIPE
+    )
+    with process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss * 1_024
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
+        (Fault(endpoint="members.export.create", code="1029", message="Daily quota exceeded", times=None), "quota"),
         (Fault(endpoint="members.export.enqueue", code="1035", message="Unsupported filter", times=None), "1035"),
         (Fault(endpoint="members.export.create", code="603", message="Access denied", times=None), "603"),
     ],
@@ -483,7 +514,10 @@ def test_in_a_terminal(connector: Connector, sandbox: SandboxServer, config: Jso
     assert "behind" in plain
     assert str(leads[1]) in plain
     assert b"\x1b[" in shown
-    assert all(len(line) <= 90 for line in plain.replace("\r", "\n").splitlines())
+    lines = plain.replace("\r", "\n").splitlines()
+    # The command to copy is the terminal's to fold.
+    assert all(len(line) <= 90 for line in lines if "reconcile --config" not in line)
+    assert sum("reconcile --config" in line and line.endswith("--fix") for line in lines) == 1
 
 
 def test_stopping_is_exit_code_130_and_writes_nothing(

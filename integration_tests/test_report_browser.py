@@ -146,6 +146,16 @@ def test_reasons_are_ordered_by_who_can_act_and_split(page: Page, sample: Sample
     assert {(entry["qualifier"], entry["value"]) for entry in mapping} == {("demo", "Later")}
 
 
+def test_every_reason_leads_to_as_many_leads_as_it_says(page: Page) -> None:
+    page.locator("#causes summary").click()
+    for place in range(page.locator("#causes [data-reason]").count()):
+        button = page.locator("#causes [data-reason]").nth(place)
+        count = int(button.locator("b").inner_text().replace(",", ""))
+        button.click()
+        assert found(page) == count
+        page.get_by_role("button", name="Clear").click()
+
+
 def test_sending_again_is_offered_only_where_it_can_help(page: Page) -> None:
     cause(page, "INVALID_EMAIL").click()
     expect(page.locator("#advice")).to_contain_text("Sending the same record again will not help")
@@ -205,6 +215,9 @@ def test_a_lead_opens_to_record_sent_and_answer(page: Page) -> None:
     text = drawer.inner_text()
     assert any(name in text for name in PROGRAM_NAMES.values())
     assert any(name in text for name in EVENTS.values())
+    cause(page, "UNMAPPED_QUALIFIER").click()
+    page.locator("li.lead summary").first.click()
+    expect(page.locator(".drawer").first).to_contain_text("nothing: it was decided before Marketo was asked")
     cause(page, "DUPLICATE_LEADS").click()
     links = page.locator("li.lead").first.locator(".why a")
     assert [link.get_attribute("href") for link in links.all()] == [

@@ -253,15 +253,21 @@ class ExportQuotaReachedError(RefusedError):
 class CertificatesError(ConfigurationFaultError):
     """The file of certificates that the environment names cannot be used."""
 
-    what = "certificates cannot be used"
+    fix = "Correct this environment variable, or remove it to use the certificates that come with the connector."
 
     def __init__(self, variable: str, path: str, reason: str) -> None:
         self.variable = variable
         self.path = path
         self.reason = reason
-        super().__init__(
-            "identity", f"{variable} names {path}, and that is not a usable file of certificates: {reason}"
-        )
+        super().__init__("identity", variable)
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong."""
+        return f"{self.variable} names {self.path}, which is not a usable file of certificates ({self.reason})."
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.fix}"
 
 
 class WriteAttemptedError(Exception):

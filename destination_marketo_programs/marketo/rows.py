@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from destination_marketo_programs.marketo.envelope import (
     MisshapenError,
@@ -39,6 +40,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
         request_id: Marketo's id of the call.
         other_lead: the lead that Marketo answered for in place of the one sent, as it may do once two people are
             merged. The record is not accepted then: its person has to be found again.
+        before: of a dry run, the member's status before; None for somebody who is not a member.
     """
 
     status: str
@@ -47,6 +49,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
     message: str | None
     request_id: str | None
     other_lead: int | None = None
+    before: str | UnsetType | None = UNSET
 
 
 def read_row(row: JsonObject, id_member: str, request_id: str | None) -> RowReply:

@@ -6,6 +6,7 @@ down when the exchange has had its time.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import ssl
@@ -34,6 +35,17 @@ PIECE_BYTES = 65_536
 _IN_MEMORY_BYTES = 1_000_000
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class _Silence(logging.Filter):
+    """The library's warnings quote addresses with their query: the client secret in one, people in others."""
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        return False
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_Silence())
 
 
 class Request(NamedTuple):

@@ -20,6 +20,7 @@ import msgspec
 from destination_marketo_programs.outcomes import Result, record_ref
 from destination_marketo_programs.report.people import who_is
 from destination_marketo_programs.storage import Kind, OutcomeFile, Reader, StorageError
+from destination_marketo_programs.storage.runs import run_name
 from destination_marketo_programs.summary import RESULTS, Cell, Counts, mapping_for, part_name
 
 if TYPE_CHECKING:
@@ -84,12 +85,13 @@ class RunTally:
     """One attempt of a sync; `started_at` is UTC, from the file's name or else its first outcome.
 
     Attributes:
+        sync: what the attempts of one sync share: its `sync_id` where a run file tells it, else the run's own name.
         confirming: `reconcile` wrote it: no sync, and shown in no timeline.
         cells: outcomes by cell, as the run told them at the time.
     """
 
     number: int
-    name: str
+    sync: str
     started_at: str
     counts: Counts = field(default_factory=Counts)
     cells: Counter[int] = field(default_factory=Counter)
@@ -102,11 +104,12 @@ class Database:
 
     Args:
         reader: reads the files.
-        locations: as `find_files` takes them. A file of outcomes that is named outright brings its rejected records.
+        locations: as `find_files` takes them. A file that is named outright brings the others of its run.
         on_progress: called now and then with the number of outcomes read so far.
 
     Attributes:
         files: what was found.
+        run_files: the run files at the places, newest first.
         runs: run name -> its tally, in the order of time.
         cells: what outcomes are counted by, and the part of their reason, by number.
         mappings: number of a cell -> a mapping to copy, as JSON.
@@ -122,12 +125,14 @@ class Database:
     def __init__(
         self, reader: Reader, locations: Sequence[str], on_progress: Callable[[int], None] | None = None
     ) -> None:
-        self.files = reader.with_rejected(reader.find_files(locations))
+        self.files = reader.with_others_of_their_runs(reader.find_files(locations))
         if not any(file.kind is Kind.OUTCOMES for file in self.files):
             raise StorageError(
                 locations[0], "there are only rejected records here.", "Name the outcomes-*.jsonl files as well."
             )
         self.runs: dict[str, RunTally] = {}
+        self.run_files = reader.runs(locations)
+        self._syncs = {run_name(run): f"sync {run.sync_id}" for run in self.run_files if run.sync_id}
         self.cells: list[tuple[Cell, str]] = []
         self.mappings: dict[int, str] = {}
         self.retryable: set[int] = set()
@@ -191,7 +196,9 @@ class Database:
     def _read_outcomes(self, file: OutcomeFile) -> None:
         run = self.runs.get(file.run)
         if run is None:
-            run = self.runs[file.run] = RunTally(len(self.runs), file.run, _text_of(file.started_at))
+            run = self.runs[file.run] = RunTally(
+                len(self.runs), self._syncs.get(file.run, file.run), _text_of(file.started_at)
+            )
         narrow: list[Row] = []
         wide: list[Row] = []
         for outcome in self.reader.outcomes(file):

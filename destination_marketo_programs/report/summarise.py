@@ -82,7 +82,7 @@ def summarise(tally: Tally, locations: Sequence[str], now: datetime) -> Findings
         now: aware time of the report.
     """
     database = tally.database
-    runs = database.reader.runs(locations)
+    runs = database.run_files
     reconciled = database.reader.reconciled(locations)
     info: dict[int, ProgramInfo] = {}
     events: dict[str, str] = {}
@@ -224,7 +224,10 @@ def _verdicts(newest: Sequence[ReconcileFile], info: dict[int, ProgramInfo]) -> 
 def _bars(tally: Tally) -> list[Bar]:
     runs = [run for run in tally.database.runs.values() if not run.confirming and run.dry_run == tally.dry_run]
     runs.sort(key=lambda run: (run.started_at, run.number))
-    bars = [_bar(run.started_at[:16].replace("T", " "), [run], tally) for run in runs]
+    syncs: dict[str, list[RunTally]] = {}
+    for run in runs:
+        syncs.setdefault(run.sync, []).append(run)
+    bars = [_bar(attempts[0].started_at[:16].replace("T", " "), attempts, tally) for attempts in syncs.values()]
     for length in (_LEN_DAY, _LEN_MONTH):
         if len(bars) > MAX_BARS:
             periods: dict[str, list[RunTally]] = {}

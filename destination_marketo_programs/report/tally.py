@@ -144,7 +144,8 @@ class Tally:
         self.run_news: dict[int, RunNews] = {}
         syncs = [run for run in self.database.runs.values() if not run.confirming and run.dry_run == self.dry_run]
         ordered = sorted(syncs, key=lambda run: (run.started_at, run.number))
-        self._last_run = ordered[-1].number if len(ordered) > 1 else None
+        self._sync_of = {run.number: run.sync for run in self.database.runs.values()}
+        self._last_sync = ordered[-1].sync if len({run.sync for run in ordered}) > 1 else None
         self._rejected = [cell.outcome == Result.REJECTED for cell, _ in cells]
         self._told = [cell.outcome in {Result.REJECTED, Result.SKIPPED} for cell, _ in cells]
         try:
@@ -202,7 +203,7 @@ class Tally:
 
     def _of_record(self, rows: list[_Row]) -> tuple[list[_Row], str]:
         """Outcomes of one record that count, and what is new about it."""
-        if len(rows) == 1 and self._last_run is None:
+        if len(rows) == 1 and self._last_sync is None:
             return rows, ""
         current: list[_Row] = []
         news: set[str] = set()
@@ -226,15 +227,17 @@ class Tally:
 
     def _news(self, told: Iterable[_Row], run: int) -> str:
         """What the runs in turn say of one record and program; counted for each run, returned for the last."""
-        if self._last_run is None:
+        if self._last_sync is None:
             return ""
-        by_run: dict[int, bool] = {}
+        by_sync: dict[str, tuple[int, bool]] = {}
         for row in told:
             number = run_of(row.stamp)
-            by_run[number] = by_run.get(number, False) or self._rejected[row.cell]
+            sync = self._sync_of[number]
+            # Of the attempts of one sync, the last says what it came to.
+            by_sync[sync] = (number, self._rejected[row.cell] or by_sync.get(sync) == (number, True))
         before = False
         said = ""
-        for number, rejected in by_run.items():
+        for number, rejected in by_sync.values():
             counted = self.run_news.setdefault(number, RunNews())
             if rejected and before:
                 said = STILL
@@ -248,7 +251,7 @@ class Tally:
             elif said != FIXED:
                 said = ""
             before = rejected
-        return STILL if said == NEW and run != self._last_run else said
+        return STILL if said == NEW and self._sync_of[run] != self._last_sync else said
 
     def _lead(self, record: int, current: Sequence[_Row], news: str) -> tuple[object, ...]:
         cells = self.database.cells

@@ -220,6 +220,17 @@ def test_a_kept_connection_that_marketo_closed_meanwhile_is_not_used_for_a_creat
     assert len(server.arrived) == 2
 
 
+def test_a_header_that_cannot_be_read_does_not_put_the_secret_into_the_log(
+    server: Server, client_at: ClientAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library warns of it, and names the address: the identity service's holds the secret."""
+    odd = answer(TOKEN).replace(b"\r\n\r\n", b"\r\nno header at all\r\n\r\n", 1)
+    server.identity = lambda connection: connection.sendall(odd)
+    server.behaviours = [succeed]
+    client_at(server.url).send(CREATE)
+    assert [record.name for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 def test_the_library_logs_no_address_that_our_log_would_show(
     server: Server, client_at: ClientAt, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from destination_marketo_programs.config import LocalStorage
@@ -35,6 +35,7 @@ from destination_marketo_programs.report.cells import (
 from destination_marketo_programs.report.page import as_inert_json
 from destination_marketo_programs.report.people import MAX_TEXT, NOBODY, Who, who_is
 from destination_marketo_programs.report.text import render_text
+from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import open_store
 
 if TYPE_CHECKING:
@@ -374,3 +375,60 @@ def test_what_cannot_be_read_or_written_ends_with_1_and_the_reason(
     (tmp_path / "file").write_text("")
     assert run(str(tmp_path), "--output", str(tmp_path / "file" / "r.html")) == 1
     assert "cannot be written" in capsys.readouterr().err
+
+
+any_line = st.one_of(
+    st.binary(max_size=40).map(lambda raw: raw.replace(b"\n", b"")),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+        lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=6), children, max_size=3),
+        max_leaves=6,
+    ).map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries(
+        {"stream": st.just("s"), "record_key": st.text(max_size=3), "event": st.none() | st.text(max_size=3)},
+        optional={
+            "program_id": st.none() | st.integers(),
+            "program_status": st.none() | st.text(max_size=3),
+            "outcome": st.sampled_from(["created", "rejected", "skipped", "teleported"]),
+            "category": st.none() | st.text(max_size=5) | st.sampled_from(list(Category)),
+            "detail": st.none()
+            | st.dictionaries(
+                st.sampled_from(["qualifier", "field", "value", "values", "lead_ids", "scans", "domain"]),
+                st.none() | st.integers() | st.text(max_size=3) | st.lists(st.none() | st.text(max_size=3), max_size=2),
+            ),
+            "at": st.text(max_size=3) | st.just("2026-11-23T10:00:00Z"),
+            "lead_id": st.none() | st.integers(),
+            "confirmed": st.booleans(),
+            "record_key_is_position": st.booleans(),
+        },
+    ).map(
+        lambda members: json.dumps(
+            {"program_id": None, "program_status": None, "outcome": "rejected"} | members
+        ).encode()
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(any_line, max_size=6),
+    st.lists(any_line, max_size=3),
+    any_line,
+    st.sampled_from(["html", "csv", "json", "text"]),
+)
+def test_no_stored_file_is_too_odd_for_a_report(
+    tmp_path_factory: pytest.TempPathFactory, outcomes: list[bytes], rejected: list[bytes], other: bytes, kind: str
+) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    for name, lines in (("outcomes", outcomes), ("rejected", rejected)):
+        (folder / f"{name}-20261123T100000Z-a-00001.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    for name in ("run", "reconcile"):
+        (folder / f"{name}-20261123T100000Z-a.json").write_bytes(other)
+    target = folder / "report.out"
+    assert run(str(folder), "--format", kind, "--output", str(target)) == 0
+    if kind == "html":
+        data_of(target)
+    if kind == "json":
+        json.loads(target.read_text())
+    with Selection([str(folder)]) as selection:
+        assert all(isinstance(message, bytes) for message in selection.messages())

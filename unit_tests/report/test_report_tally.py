@@ -240,14 +240,15 @@ def test_rejected_files_say_who_it_is(tmp_path: Path) -> None:
     assert found == expected
 
 
-def test_an_outcome_file_named_outright_brings_its_rejected_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["outcomes", "rejected"])
+def test_a_file_named_outright_brings_the_others_of_its_run(tmp_path: Path, kind: str) -> None:
     for run in ("a", "b"):
         store = open_store(LocalStorage(path=str(tmp_path)), sync_started_at=START, run_id=run)
         store.add(outcome(run, REJECTED))
         line = b'{"type":"RECORD","record":{"stream":"s","data":{"email":"%s@x.y"}}}' % run.encode()
         store.add_rejected(line, [outcome(run, REJECTED)])
         store.close()
-    with Tally([str(tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl")]) as tally:
+    with Tally([str(tmp_path / f"{kind}-20261123T100000Z-a-00001.jsonl")]) as tally:
         assert [lead.email for lead in tally.iter_leads()] == ["a@x.y"]
 
 
@@ -287,6 +288,29 @@ def test_each_sync_says_what_is_new_still_there_and_fixed(tmp_path: Path) -> Non
     assert [(run.new, run.still, run.fixed) for run in summary.runs] == [(3, 0, 0), (1, 1, 1)]
     news = {lead.outcomes[0].wide.key: lead.news for lead in leads(tmp_path, rejected_only=False)}
     assert news == {"stays": "still", "open": "still", "new": "new", "fixed": "fixed", "fine": ""}
+
+
+def test_attempts_of_one_sync_are_one_sync(tmp_path: Path) -> None:
+    def attempt(run_id: str, hours: int, sync_id: str, *outcomes: Outcome) -> None:
+        started = START + timedelta(hours=hours)
+        place = LocalStorage(path=str(tmp_path))
+        store = open_store(place, sync_started_at=started, run_id=run_id, sync_id=sync_id)
+        for each in outcomes:
+            each.at = started.strftime("%Y-%m-%dT%H:%M:%SZ")
+            store.add(each)
+        store.close()
+        write_run(store, new_run(run_id=run_id, started=started, instance="i", version="0", sync_id=sync_id), started)
+
+    attempt("a", 0, "1", outcome("old", REJECTED))
+    attempt("b", 24, "2", outcome("first", REJECTED), outcome("torn"), outcome("old", REJECTED))
+    attempt("c", 25, "2", outcome("torn", UPDATED), outcome("second", REJECTED))
+    summary = summary_of([str(tmp_path)], now=NOW)
+    assert summary.since_last == {"new": 2, "still": 1, "fixed": 0}
+    assert [(run.label, run.new, run.still) for run in summary.runs] == [
+        ("2026-11-23 10:00", 1, 0),
+        ("2026-11-24 10:00", 2, 1),
+    ]
+    assert summary.outcomes == Counts(updated=1, rejected=3)
 
 
 def test_confirmed_lines_count_and_are_no_sync(tmp_path: Path) -> None:

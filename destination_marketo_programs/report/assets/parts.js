@@ -77,14 +77,17 @@ function recordPart(lead) {
   }));
 }
 
+// Without a code, a request or a delivery, the message is the connector's own.
+const wasAsked = (outcome) => Boolean(outcome.request || outcome.reason?.code || outcome.lead !== null) || !["rejected", "skipped"].includes(outcome.result);
+
 function answerPart(outcome) {
   return definition([
     ["Program", programName(outcome.program)],
     ["Event", outcome.event.id === null ? null : outcome.event.name ? h("span", {}, value(outcome.event.name), ` (${outcome.event.id})`) : value(outcome.event.label)],
-    ["We sent", outcome.program.id === null || outcome.result === "skipped" ? null : h("span", {}, "status ", value(outcome.status || "(none)"), outcome.fields ? h("span", {}, " with the fields ", value(outcome.fields)) : "")],
+    ["We sent", outcome.program.id === null || outcome.result === "skipped" ? null : !wasAsked(outcome) ? "nothing: it was decided before Marketo was asked" : h("span", {}, "status ", value(outcome.status || "(none)"), outcome.fields ? h("span", {}, " with the fields ", value(outcome.fields)) : "")],
     ["Outcome", outcome.confirmed ? `${outcome.result}, confirmed by reconcile` : outcome.result],
     ["In Marketo now", Object.hasOwn(VERDICTS, outcome.verdict) ? VERDICTS[outcome.verdict] + (outcome.found ? ` (${outcome.found})` : "") : null],
-    ["Marketo's answer", outcome.message || outcome.reason?.code ? h("span", {}, outcome.reason?.code ? `${outcome.reason.code}: ` : "", outcome.message ? value(outcome.message) : "(no message)") : null],
+    [wasAsked(outcome) ? "Marketo's answer" : "Message", outcome.message || outcome.reason?.code ? h("span", {}, outcome.reason?.code ? `${outcome.reason.code}: ` : "", outcome.message ? value(outcome.message) : "(no message)") : null],
     ["Why", outcome.reason ? outcome.reason.title : null],
     ["Because", outcome.detail ? because(outcome) : null],
     ["How to fix", outcome.reason && outcome.result === "rejected" ? outcome.reason.fix : null],
