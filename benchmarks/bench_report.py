@@ -20,14 +20,14 @@ from pathlib import Path
 
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.hints import hint_text
-from destination_marketo_programs.outcomes import Outcome
+from destination_marketo_programs.outcomes import Category, Outcome, Result
 from destination_marketo_programs.storage import open_store
 
 AIM_SECONDS = 60.0
 AIM_MEGABYTES = 300.0
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
-REJECTIONS = (("DUPLICATE_LEADS", "1007"), ("INVALID_EMAIL", None), ("FIELD_INVALID", "1001"))
-RESULTS = ("created", "updated", "unchanged", "imported", "skipped")
+REJECTIONS = ((Category.DUPLICATE_LEADS, "1007"), (Category.INVALID_EMAIL, None), (Category.FIELD_INVALID, "1001"))
+RESULTS = (Result.CREATED, Result.UPDATED, Result.UNCHANGED, Result.IMPORTED, Result.SKIPPED)
 _REPORT = """
 import argparse, sys
 from destination_marketo_programs.report import cli
@@ -44,11 +44,11 @@ def outcome_of(number: int, at: str, *, again: bool) -> Outcome:
     )
     made.at, made.lead_id, made.request_id = at, number, f"a41c#{number // 300:x}"
     if number % 20 in {0, 7} and not again:
-        made.outcome = "rejected"
+        made.outcome = Result.REJECTED
         made.category, made.code = REJECTIONS[number // 20 % 3]
         made.message, made.hint = f"Value {number} refused", hint_text(made.category, made.code)
     elif made.outcome == "skipped":
-        made.category = "BELOW_SCAN_THRESHOLD"
+        made.category = Category.BELOW_SCAN_THRESHOLD
     return made
 
 

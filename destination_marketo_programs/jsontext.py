@@ -119,6 +119,10 @@ class _Open:
         return _expect(text, _after_space(text, end), ":")
 
 
+_BELOW: Final = {mark: _Open(mark, build=False) for mark in _CLOSES}
+"""Stand for each level that is not built: a text may consist of brackets alone."""
+
+
 def _read(text: str, place: int, deepest: int) -> tuple[Any, int]:
     """The value that begins at `place`, and where it ends. Keeps its own stack, so depth is bounded by memory alone."""
     stack: list[_Open] = []
@@ -126,7 +130,7 @@ def _read(text: str, place: int, deepest: int) -> tuple[Any, int]:
         place = _after_space(text, place)
         mark = text[place : place + 1]
         if mark in _CLOSES:
-            opened = _Open(mark, build=len(stack) < deepest)
+            opened = _Open(mark, build=True) if len(stack) < deepest else _BELOW[mark]
             stack.append(opened)
             place = _after_space(text, place + 1)
             if text[place : place + 1] != opened.closer:

@@ -15,7 +15,7 @@ from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalo
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
 from destination_marketo_programs.destination import DestinationMarketoPrograms
-from marketo_sandbox import Fault, Permission, SandboxServer, Service
+from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -173,6 +173,23 @@ def test_discover_on_cloud_does_not_ask_addresses_of_its_own_machine(
     run = connector.run("discover", config_for(sandbox), AIRBYTE_EDITION="cloud")
     assert run.code == 1
     assert "domain_url" in run.error["message"]
+
+
+def test_discover_of_200_programs_and_300_fields_is_one_answer_below_20_mb_in_a_few_calls(
+    connector: Connector, sandbox: SandboxServer
+) -> None:
+    programs = [Program(2000 + at, f"Field day {at}", "Event", "Tradeshow", 512) for at in range(200)]
+    fields = [Field(f"custom{at}__c", f"A field that somebody has added, number {at}", length=255) for at in range(300)]
+    sandbox.state.seed(Seed(programs=programs, lead_fields=fields))
+    config = config_for(sandbox, program_links=[link(str(at), 2000 + at) for at in range(200)])
+    run = connector.run("discover", config)
+    assert run.code == 0
+    (line,) = [line for line in run.lines if b"DESTINATION_CATALOG" in line[:40]]
+    assert len(line) < 20_000_000
+    listed = json.loads(line)["destination_catalog"]["operations"]
+    assert len(listed) == 201
+    assert all(len(item["json_schema"]["properties"]) > 300 for item in listed)
+    assert len(sandbox.calls) <= 10
 
 
 def test_discover_lists_what_it_can_if_marketo_cannot_show_programs_now(

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from marketo_programs_demo import leads, scenario
+
+from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Json = dict[str, Any]
 
+COMMAND = [sys.executable, "-m", "destination_marketo_programs", "demo"]
 LONGEST_RUN_SECONDS = 120
 STEPS = {
     1004: ("Attended", "Engaged"),
@@ -31,7 +36,7 @@ STEPS = {
 def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
-        [sys.executable, "-m", "destination_marketo_programs", "demo", *arguments],
+        [*COMMAND, *arguments],
         cwd=folder,
         env=environment | {"COLUMNS": "160"},
         capture_output=True,
@@ -154,25 +159,105 @@ def test_leads_with_a_marketo_id_are_found_by_it(demo: Demo) -> None:
     assert known <= reached
 
 
-def test_the_printed_commands_run_again_as_they_are(demo: Demo) -> None:
-    commands = [line.strip() for line in demo.finished.stdout.splitlines() if line.startswith("  ")]
-    sandbox, *again = commands
-    assert [command.split()[1] for command in commands] == ["sandbox", "check", "write", "report"]
-    with subprocess.Popen(["bash", "-c", f"exec {sandbox}"], cwd=demo.folder, stdout=subprocess.PIPE) as server:
+def test_it_ends_with_three_sentences_in_the_counts_of_the_page(demo: Demo) -> None:
+    rejected = {outcome["record_key"] for outcome in demo.outcomes if outcome["outcome"] == "rejected"}
+    members = sum(sum(found.values()) for found in expected_fates()[0].values())
+    told = re.search(
+        r"Of 500 captures, (\d+) are in their programs; Marketo has (\d+) program members\.\n"
+        r"The configuration left out (\d+), and (\d+) were rejected\.\n"
+        r"The page shows each rejected lead",
+        demo.finished.stdout,
+    )
+    assert told is not None
+    assert (int(told[2]), int(told[4])) == (members, len(rejected))
+    assert int(told[1]) + int(told[3]) + int(told[4]) == 500
+
+
+def test_the_page_has_the_rejected_records_behind_it(demo: Demo) -> None:
+    """Names and addresses, which the outcomes alone do not hold."""
+    (rejected,) = (demo.output / "outcomes").rglob("rejected-*.jsonl")
+    named = [json.loads(line)["record"]["data"]["lastName"] for line in rejected.read_text().splitlines()]
+    page = (demo.output / "report.html").read_text()
+    assert len(named) > 50
+    assert all(json.dumps(name).strip('"') in page or name in page for name in named if name and name.isalpha())
+
+
+def test_a_kept_sandbox_has_everybody_in_it_and_the_printed_commands_run(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [*COMMAND, "--keep", "--leads", "60"],
+        cwd=tmp_path,
+        env=environment | {"COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as kept:
         try:
-            assert server.stdout is not None
-            assert b"http://127.0.0.1" in server.stdout.readline()
-            for command in again:
+            lines, commands, url = iter(kept.stdout or ()), [], ""
+            for line in lines:
+                if told := re.match(r"The sandbox runs at (http://\S+) until you press Ctrl-C", line):
+                    url = told[1]
+                if url and line.startswith("  "):
+                    commands.append(line.strip())
+                if " report " in line and url:
+                    break
+            assert [command.split()[1] for command in commands] == ["check", "plan", "write", "report"]
+            state = requests.get(f"{url}/_sandbox/summary", timeout=20).json()
+            members = sum(program["members"] for program in state["programs"])
+            assert members > 20
+            for command in commands:
                 finished = subprocess.run(
-                    ["bash", "-c", command], cwd=demo.folder, capture_output=True, text=True,
+                    ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True,
                     timeout=LONGEST_RUN_SECONDS, check=False,
                 )  # fmt: skip
                 assert finished.returncode == 0, command + finished.stdout + finished.stderr
                 if " check " in command:
                     assert '"SUCCEEDED"' in finished.stdout
+            again = requests.get(f"{url}/_sandbox/summary", timeout=20).json()
+            assert sum(program["members"] for program in again["programs"]) == members
         finally:
-            server.terminate()
-    assert "<html" in (demo.output / "report.html").read_text()
+            kept.send_signal(signal.SIGINT)
+        assert kept.wait(20) == 0
+    assert "<html" in (tmp_path / "demo-output" / "report.html").read_text()
+
+
+def test_a_configuration_that_is_there_is_kept(tmp_path: Path) -> None:
+    assert run_demo(tmp_path, "--leads", "20").returncode == 0
+    path = tmp_path / "demo-output" / "config.json"
+    config = json.loads(path.read_text())
+    config["program_links"][0]["program_status"] = "Registered"
+    path.write_text(json.dumps(config))
+    finished = run_demo(tmp_path, "--leads", "20")
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(path.read_text()) == config
+    assert "config.json is kept" in finished.stdout
+    assert config["domain_url"] in finished.stdout, "the sandbox is where the configuration expects it"
+    assert "│ Registered" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"domain_url": "https://123-ABC-456.mktorest.com"}', "the demo writes to no other"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+    ],
+)
+def test_it_writes_to_no_marketo_but_its_own(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "demo-output").mkdir()
+    (tmp_path / "demo-output" / "config.json").write_text(content)
+    finished = run_demo(tmp_path)
+    assert finished.returncode == 1
+    assert told in " ".join(finished.stderr.split())
+    assert "Traceback" not in finished.stderr
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    (tmp_path / "demo-output").mkdir()
+    with SandboxServer() as other:
+        (tmp_path / "demo-output" / "config.json").write_text(json.dumps({"domain_url": other.url}))
+        finished = run_demo(tmp_path)
+    assert finished.returncode == 1
+    assert "Stop what runs there" in " ".join(finished.stderr.split())
 
 
 def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:

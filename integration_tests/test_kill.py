@@ -68,14 +68,14 @@ def round_of_kills(folder: Path, command: list[str], sandbox: SandboxServer, mad
     scenario.assert_outcomes(stored, made, once=False)
     # Attempts overlap, and the report counts each record and program once all the same.
     reported = summary_of([str(folder)])
-    assert reported.records == len(made)
-    assert reported.counts.total == len({(o["record_key"], o["program_id"]) for o in stored})
+    assert reported.leads.total == len(made)
+    assert reported.outcomes.total == len({(o["record_key"], o["program_id"]) for o in stored})
 
 
 def files(folder: Path, config: Json) -> list[str]:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "catalog.json").write_text(json.dumps(catalog_of("leads")))
-    return [str(folder / "config.json"), str(folder / "catalog.json")]
+    return ["write", "--config", str(folder / "config.json"), "--catalog", str(folder / "catalog.json")]
 
 
 @pytest.mark.slow

@@ -158,6 +158,21 @@ def value_problem(field: Field, value: object) -> Problem | None:
     return None
 
 
+def typed(field: Field, text: str) -> object:
+    """What a cell of a file is worth in its field: a number, a boolean, or the text itself. The text has to fit."""
+    if not text:
+        return text
+    match field.data_type:
+        case "integer" | "score" | "percent" | "reference":
+            return int(text)
+        case "float" | "currency":
+            return float(text)
+        case "boolean":
+            return text.lower() in {"true", "1"}
+        case _:
+            return text
+
+
 def _text_problem(field: Field, value: object) -> Problem | None:
     if not isinstance(value, (str, int, float)):
         return "1001", f"Invalid value '{value}'. Required of type '{field.data_type}'"

@@ -28,6 +28,7 @@ TOKEN_PATH = "/identity/oauth/token"  # noqa: S105 - a path
 _JSON = "application/json;charset=UTF-8"
 _FILE = "text/plain;charset=UTF-8"
 _FORM = "application/x-www-form-urlencoded"
+_AS_GET = ("_method", "GET")
 _COMPRESSED_FROM_BYTES = 1024
 _encoder = msgspec.json.Encoder()
 
@@ -305,11 +306,16 @@ def _damaged(reply: Reply, fault: Fault) -> Reply:
 
 
 def _query(raw: RawCall) -> dict[str, str]:
-    """Parameters of the call; repeated ones are joined by commas, as a list would be."""
+    """Parameters of the call; repeated ones are joined by commas, as a list would be.
+
+    Those of a form count where `_method=GET` stands in the address, as documented, or in the form itself, as a client
+    that is in wide use sends it.
+    """
     pairs = parse_qsl(raw.query_string, keep_blank_values=True)
-    by_form = ("_method", "GET") in pairs or raw.path == TOKEN_PATH
-    if by_form and raw.method == "POST" and _is_form(raw):
-        pairs += parse_qsl(raw.body.decode("utf-8", "replace"), keep_blank_values=True)
+    if raw.method == "POST" and _is_form(raw):
+        form = parse_qsl(raw.body.decode("utf-8", "replace"), keep_blank_values=True)
+        if _AS_GET in pairs or _AS_GET in form or raw.path == TOKEN_PATH:
+            pairs += form
     query: dict[str, str] = {}
     for name, value in pairs:
         query[name] = f"{query[name]},{value}" if name in query else value

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from .catalogue import Program, Status  # noqa: TC001 - structs need the types at run time
-from .fields import TEXT_TYPES, Field, value_problem
+from .fields import TEXT_TYPES, Field, typed, value_problem
 from .store import Json, fold
 
 if TYPE_CHECKING:
@@ -278,11 +278,14 @@ class _Reader:
         self._header = header
         self._email = header.index("email")
         self._member_names = [name for name in header if name not in store.lead_fields]
-        self._checked = []
+        self._checked: list[tuple[int, int, Field]] = []
+        self._typed: list[tuple[str, Field]] = []
         for position, name in enumerate(header):
             table = store.lead_fields if name in store.lead_fields else store.member_fields
             if table[name].data_type != "email":
                 self._checked.append((position, table.plain_limit(name), table[name]))
+            if table[name].data_type not in TEXT_TYPES and settings.check_values:
+                self._typed.append((name, table[name]))
 
     def read(self, cells: list[str], stripped: list[str]) -> _Row | str:
         """The row, its person looked up; or why it cannot be imported, in the words of the failure file."""
@@ -291,6 +294,8 @@ class _Reader:
             return problem
         store = self._store
         values: Json = dict(zip(self._header, stripped, strict=True))
+        for name, field in self._typed:
+            values[name] = typed(field, values[name])
         member_values: Json = {name: values.pop(name) for name in self._member_names}
         found = store.index("email").get(values["email"].lower())
         ids = [found] if isinstance(found, int) else list(found or ())

@@ -247,7 +247,7 @@ def query(instance: Instance, request: Request) -> Answer:
     if not field.searchable:
         raise ApiError("1011", f"Filter type '{filter_type}' is not supported")
     values = request.filter_values()
-    names = _field_names(instance, request)
+    names = field_names(instance, request)
     batch = request.number("batchSize", MAX_ROWS_PER_CALL, MAX_ROWS_PER_CALL)
     if request.log_keys:
         request.call.keys = tuple(fold(value) for value in values)
@@ -261,12 +261,12 @@ def query(instance: Instance, request: Request) -> Answer:
     page = found[start : start + batch]
     more = start + batch < len(found)
     token = page_token(start + batch) if more else None
-    return Answer([_lead_row(lead, names) for lead in page], more=True if more else None, next_page_token=token)
+    return Answer([lead_row(lead, names) for lead in page], more=True if more else None, next_page_token=token)
 
 
 def get_by_id(instance: Instance, request: Request) -> Answer:
     """Get Lead by Id; a lead that is not there is a 1004 for the whole call."""
-    names = _field_names(instance, request)
+    names = field_names(instance, request)
     lead_id, store = request.path_id(), instance.store
     request.call.records = 1
     if not store.is_visible(lead_id):
@@ -274,10 +274,15 @@ def get_by_id(instance: Instance, request: Request) -> Answer:
     lead = store.leads[lead_id]
     if not reaches(request, store.partition_name(lead.partition_id)):
         raise ApiError("1004", f"Lead '{lead_id}' not found")
-    return Answer([_lead_row(lead, names)])
+    return Answer([lead_row(lead, names)])
 
 
-def _field_names(instance: Instance, request: Request) -> list[str]:
+def field_names(instance: Instance, request: Request) -> list[str]:
+    """The `fields` of a query, or the default ones.
+
+    Raises:
+        ApiError: 1006 for one that no lead has.
+    """
     names = request.names("fields", _DEFAULT_FIELDS)
     for name in names:
         if name not in instance.store.lead_fields:
@@ -285,7 +290,7 @@ def _field_names(instance: Instance, request: Request) -> list[str]:
     return names
 
 
-def _lead_row(lead: Lead, names: list[str]) -> Json:
+def lead_row(lead: Lead, names: list[str]) -> Json:
     """The asked-for fields, null where blank; `id` always."""
     row: Json = {"id": lead.id}
     for name in names:

@@ -1,11 +1,11 @@
-"""Get Program Members: by lead id, by a searchable field, or by the time of the last change."""
+"""Get Program Members, by lead id, by a searchable field, or by the time of the last change; Get Leads by Program."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from .errors import ApiError
-from .leads import page_start, page_token
+from .leads import field_names, lead_row, page_start, page_token
 from .members import find_program
 from .request import Answer, moment
 from .settings import MAX_ROWS_PER_CALL
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .catalogue import Program
     from .instance import Instance
     from .request import Request
+    from .store import Json
 
 _DEFAULT_FIELDS = ("acquiredBy", "leadId", "membershipDate", "programId", "reachedSuccess")
 _LONGEST_RANGE_SECONDS = 7 * 86_400
@@ -72,3 +73,26 @@ def _time_range(request: Request) -> tuple[float, float]:
     if end - start > _LONGEST_RANGE_SECONDS:
         raise ApiError("1003", "The range from 'startAt' to 'endAt' is longer than 7 days")
     return start, end
+
+
+def leads_of_program(instance: Instance, request: Request) -> Answer:
+    """Get Leads by Program Id: everybody in a program, with the membership beside the fields of the lead."""
+    store = instance.store
+    program = find_program(instance, request.path_id())
+    names = field_names(instance, request)
+    batch = request.number("batchSize", MAX_ROWS_PER_CALL, MAX_ROWS_PER_CALL)
+    start = page_start(request)
+    found = [number for number in sorted(store.members[program.id]) if store.is_visible(number)]
+    rows = [
+        lead_row(store.leads[number], names) | {"membership": _membership(instance, program, number)}
+        for number in found[start : start + batch]
+    ]
+    more = start + batch < len(found)
+    return Answer(rows, more=True if more else None, next_page_token=page_token(start + batch) if more else None)
+
+
+def _membership(instance: Instance, program: Program, lead_id: int) -> Json:
+    names = ("acquiredBy", "isExhausted", "membershipDate", "nurtureCadence", "reachedSuccess")
+    shown: Json = {name: member_value(instance.store, program, lead_id, name) for name in names}
+    shown["progressionStatus"] = member_value(instance.store, program, lead_id, "statusName")
+    return {name: value for name, value in shown.items() if value is not None}

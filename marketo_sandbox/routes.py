@@ -85,6 +85,7 @@ ROUTES = (
     Route("leads.sync", "POST", f"{_V1}/leads.json", leads.sync, _WRITE, writes=True),
     Route("leads.query", "GET", f"{_V1}/leads.json", _reads(leads.query), _READ),
     Route("lead.get", "GET", f"{_V1}/lead/{{id}}.json", _reads(leads.get_by_id), _READ),
+    Route("leads.of_program", "GET", f"{_V1}/leads/programs/{{id}}.json", _reads(member_query.leads_of_program), _READ),
     Route("leads.partitions", "GET", f"{_V1}/leads/partitions.json", _reads(leads.partitions), _READ),
     Route(
         "leads.partitions.update",

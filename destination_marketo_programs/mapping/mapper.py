@@ -245,7 +245,8 @@ class RuleMapper:
         if status is not None:
             return Target(link.program_id, status, default.event)
         found = qualifiers.unmapped(link.program_id, record)
-        unmapped.update(dict.fromkeys(found.values))
+        values_shown = [shown(value) for value in found.values[:_MOST_DETAILED]]
+        unmapped.update(dict.fromkeys(values_shown))
         if link.unmapped_qualifier == "use_program_status":
             return default
         return Verdict(
@@ -255,7 +256,7 @@ class RuleMapper:
             link.program_status,
             default.event,
             "No entry of qualifier_mappings applies to the record's qualifier values.",
-            {"qualifier": found.qualifier, "values": [shown(value) for value in found.values[:_MOST_DETAILED]]},
+            {"qualifier": found.qualifier, "values": values_shown},
         )
 
 
@@ -354,7 +355,7 @@ def _unlinked(route: Route, record_id: str | None) -> Mapped:
         event=route.event,
         message="No entry of program_links matches the record's event and stream.",
     )
-    return Mapped(None, [], [verdict], record_id, route.event)
+    return Mapped(None, [], [verdict], record_id, None if route.event is None else shown(route.event))
 
 
 def _deleted(target: Target | None = None) -> Verdict:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from destination_marketo_programs.marketo.client import MarketoClient, get
+from destination_marketo_programs.marketo.calls import Reply, get
+from destination_marketo_programs.marketo.envelope import as_objects, identity, name, number, text
+from destination_marketo_programs.marketo.paging import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.marketo.envelope import JsonObject
+
 CHANGE_STATUS_IN_PROGRESSION = 104
 """Activity type: somebody or something moved a person within a program, or out of it."""
 MAX_LEADS_PER_QUERY = 30
 MAX_TYPES_PER_QUERY = 10
+MOST_PAGES = 10_000
 
 
 class Activity(NamedTuple):
@@ -47,35 +53,27 @@ def list_activities(
         lead_ids: at most 30; empty for all leads of the instance.
     """
     start = {"sinceDatetime": since.isoformat(timespec="seconds")}
-    token = client.send(get("paging_token", "/rest/v1/activities/pagingtoken.json", start)).members["nextPageToken"]
-    query = {"activityTypeIds": ",".join(map(str, type_ids)), "nextPageToken": str(token)}
+    token = client.send(
+        get("paging_token", "/rest/v1/activities/pagingtoken.json", start),
+        lambda reply: name(reply.members, "nextPageToken"),
+    )
+    query = {"activityTypeIds": ",".join(map(str, type_ids)), "nextPageToken": token}
     if lead_ids:
         query["leadIds"] = ",".join(map(str, lead_ids))
-    while True:
-        reply = client.send(get("activities", "/rest/v1/activities.json", query))
-        for row in reply.result:
-            activity = _read_activity(row)
-            if activity is not None:
-                yield activity
-        token = reply.members.get("nextPageToken")
-        if reply.members.get("moreResult") is not True or not token:
-            return
-        query["nextPageToken"] = str(token)
+    for page in pages(client, "activities", "/rest/v1/activities.json", query, _read_page, MOST_PAGES):
+        yield from page
 
 
-def _read_activity(row: Any) -> Activity | None:
-    if not isinstance(row, dict) or type(row.get("leadId")) is not int:
-        return None
-    primary_id = row.get("primaryAttributeValueId")
+def _read_page(reply: Reply) -> list[Activity]:
+    return [_read_activity(row) for row in as_objects(reply.result, "result")]
+
+
+def _read_activity(row: JsonObject) -> Activity:
     return Activity(
-        row["leadId"],
-        int(row.get("activityTypeId") or 0),
-        str(row.get("activityDate") or ""),
-        primary_id if type(primary_id) is int else None,
-        str(row.get("primaryAttributeValue") or ""),
-        {
-            attribute["name"]: attribute.get("value")
-            for attribute in row.get("attributes") or []
-            if isinstance(attribute, dict) and isinstance(attribute.get("name"), str)
-        },
+        identity(row, "leadId"),
+        identity(row, "activityTypeId"),
+        text(row, "activityDate"),
+        number(row, "primaryAttributeValueId"),
+        text(row, "primaryAttributeValue"),
+        {name(attribute): attribute.get("value") for attribute in as_objects(row.get("attributes"), "attributes")},
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Protocol
 
 from destination_marketo_programs.marketo import activities, assets, bulk_import, extracts, leads, members, usage
+from destination_marketo_programs.marketo.envelope import JsonObject
+from destination_marketo_programs.marketo.leads import LeadFields, row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.marketo.leads import Action, FieldInfo, LeadDescription
     from destination_marketo_programs.marketo.rows import RowReply
 
-JsonObject = dict[str, Any]
-"""A JSON object as Marketo gives it, each member of any kind."""
-LeadFields = dict[str, Any]
-"""REST names -> JSON values."""
 
-
-def row_bytes(row: LeadFields) -> int:
-    """What a row adds to the body of a call; a body of rows must stay below `leads.MAX_BODY_BYTES`."""
-    return len(msgspec.json.encode(row)) + 1
+__all__ = ["JsonObject", "LeadFields", "Marketo", "RestMarketo", "row_bytes"]
 
 
 class Marketo(Protocol):
@@ -143,8 +136,7 @@ class RestMarketo:
         self, rows: Sequence[LeadFields], action: Action, lookup_field: str, partition: str = ""
     ) -> list[RowReply]:
         """See `Marketo.sync_leads`."""
-        encoded = [msgspec.json.encode(row) for row in rows]
-        return leads.sync_leads(self._client, encoded, action, lookup_field, partition)
+        return leads.sync_leads(self._client, rows, action, lookup_field, partition)
 
     def sync_status(self, program_id: int, status: str, lead_ids: Sequence[int]) -> list[RowReply]:
         """See `Marketo.sync_status`."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from destination_marketo_programs.marketo.client import MarketoClient, get
-from destination_marketo_programs.marketo.errors import NotFoundError, RefusedError
+from destination_marketo_programs.marketo.calls import Reply, get
+from destination_marketo_programs.marketo.envelope import as_object, as_objects, flag, identity, name, number, text
+from destination_marketo_programs.marketo.errors import AnswerMisfitError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.marketo.envelope import JsonObject
 
 PROGRAMS_PER_PAGE = 200
 CHANNELS_PER_PAGE = 200
 NOT_IN_PROGRAM = "Not in Program"
+
+T = TypeVar("T")
 
 
 class Status(NamedTuple):
@@ -64,16 +70,17 @@ class Folder(NamedTuple):
 
 
 def get_program(client: MarketoClient, program_id: int) -> Program | None:
-    """The program, or None where Marketo has none of this id in a workspace that the API user sees."""
-    row = _first(client, "program", f"/rest/asset/v1/program/{program_id}.json")
-    return None if row is None else _program(program_id, row)
+    """The program, or None if Marketo has none of this id in a workspace that the API user sees."""
+    return _first(
+        client, "program", f"/rest/asset/v1/program/{program_id}.json", {}, lambda row: _program(program_id, row)
+    )
 
 
 def find_programs(client: MarketoClient, program_ids: Sequence[int]) -> FoundPrograms:
     """`GET /rest/asset/v1/programs.json` by id, 200 programs a call.
 
-    The filter is in Adobe's specification only: where Marketo refuses it, or answers with programs that nobody asked
-    for, what it did not name is left open.
+    The filter is in Adobe's specification only: if Marketo refuses it, or answers with programs that nobody asked for,
+    what it did not name is left open.
     """
     wanted = list(dict.fromkeys(program_ids))
     found: dict[int, Program] = {}
@@ -85,88 +92,102 @@ def find_programs(client: MarketoClient, program_ids: Sequence[int]) -> FoundPro
             "maxReturn": str(PROGRAMS_PER_PAGE),
         }
         try:
-            reply = client.send(get("programs", "/rest/asset/v1/programs.json", query, asset=True))
+            answered = client.send(get("programs", "/rest/asset/v1/programs.json", query, asset=True), _read_programs)
         except (RefusedError, NotFoundError):
             break
-        answered = {row["id"]: row for row in reply.result if isinstance(row, dict) and type(row.get("id")) is int}
-        found.update({number: _program(number, answered[number]) for number in asked & answered.keys()})
+        found.update({number: answered[number] for number in asked & answered.keys()})
         if answered.keys() - asked:
             break  # the filter was ignored: further pages would be everything that the instance has
     return FoundPrograms(found, [number for number in wanted if number not in found])
 
 
-def _program(program_id: int, row: dict[str, Any]) -> Program:
-    return Program(
-        program_id,
-        str(row.get("name") or ""),
-        str(row.get("type") or ""),
-        str(row.get("channel") or ""),
-        str(row.get("workspace") or ""),
-        _reference(row.get("folder"), "value"),
-        str(row.get("url") or ""),
-    )
-
-
 def get_folder(client: MarketoClient, reference: FolderRef) -> Folder | None:
     """A folder by type and id."""
     path = f"/rest/asset/v1/folder/{reference.id}.json"
-    row = _first(client, "folder", path, {"type": reference.type})
-    if row is None:
-        return None
-    return Folder(str(row.get("name") or ""), row.get("isArchive") is True, _reference(row.get("parent"), "id"))
+    return _first(client, "folder", path, {"type": reference.type}, _folder)
 
 
 def list_channels(client: MarketoClient) -> dict[str, list[Status]]:
-    """Statuses of every channel, by channel name."""
+    """Statuses of every channel, by channel name.
+
+    Raises:
+        AnswerMisfitError: page after page holds the same channels.
+        MarketoError: a call failed.
+    """
     channels: dict[str, list[Status]] = {}
     offset = 0
     while True:
-        page = {"maxReturn": str(CHANNELS_PER_PAGE), "offset": str(offset)}
+        query = {"maxReturn": str(CHANNELS_PER_PAGE), "offset": str(offset)}
         try:
-            reply = client.send(get("channels", "/rest/asset/v1/channels.json", page, asset=True))
+            page = client.send(get("channels", "/rest/asset/v1/channels.json", query, asset=True), _read_channels)
         except NotFoundError as error:
             if error.code == "702":
                 return channels
             raise
-        for row in reply.result:
-            if isinstance(row, dict) and isinstance(row.get("name"), str):
-                channels[row["name"]] = _statuses(row.get("progressionStatuses"))
-        if len(reply.result) < CHANNELS_PER_PAGE:
+        known = len(channels)
+        channels |= page
+        if len(page) < CHANNELS_PER_PAGE:
             return channels
+        if len(channels) == known:
+            raise AnswerMisfitError("channels", f"the page from {offset} on holds only channels that were read before")
         offset += CHANNELS_PER_PAGE
 
 
-def get_channel(client: MarketoClient, name: str) -> list[Status] | None:
-    """Statuses of one channel; None where there is none of this name."""
-    row = _first(client, "channel", "/rest/asset/v1/channel/byName.json", {"name": name})
-    return None if row is None else _statuses(row.get("progressionStatuses"))
+def get_channel(client: MarketoClient, channel: str) -> list[Status] | None:
+    """Statuses of one channel; None if there is none of this name."""
+    return _first(client, "channel", "/rest/asset/v1/channel/byName.json", {"name": channel}, _statuses)
 
 
 def _first(
-    client: MarketoClient, endpoint: str, path: str, query: dict[str, str] | None = None
-) -> dict[str, Any] | None:
+    client: MarketoClient, endpoint: str, path: str, query: dict[str, str], read: Callable[[JsonObject], T]
+) -> T | None:
     """The one asset asked for. "Not found" is an empty or missing `result`, or code 702 or 610."""
     try:
-        reply = client.send(get(endpoint, path, query, asset=True))
+        return client.send(
+            get(endpoint, path, query, asset=True),
+            lambda reply: read(as_object(reply.result[0], "result[]")) if reply.result else None,
+        )
     except NotFoundError:
         return None
-    row = reply.result[0] if reply.result else None
-    return row if isinstance(row, dict) else None
 
 
-def _reference(value: Any, id_member: str) -> FolderRef | None:
+def _read_programs(reply: Reply) -> dict[int, Program]:
+    numbered = {identity(row): row for row in as_objects(reply.result, "result")}
+    return {program_id: _program(program_id, row) for program_id, row in numbered.items()}
+
+
+def _program(program_id: int, row: JsonObject) -> Program:
+    return Program(
+        program_id,
+        text(row, "name"),
+        text(row, "type"),
+        text(row, "channel"),
+        text(row, "workspace"),
+        _reference(row, "folder", "value"),
+        text(row, "url"),
+    )
+
+
+def _folder(row: JsonObject) -> Folder:
+    return Folder(text(row, "name"), flag(row, "isArchive"), _reference(row, "parent", "id"))
+
+
+def _reference(row: JsonObject, member: str, id_member: str) -> FolderRef | None:
     """`folder` of a program names its id `value` in samples and `id` in the schema; `parent` has `id`."""
-    if not isinstance(value, dict):
+    if row.get(member) is None:
         return None
-    number = value.get(id_member, value.get("id", value.get("value")))
-    if not isinstance(number, int):
-        return None
-    return FolderRef(str(value.get("type") or "Folder"), number)
+    folder = as_object(row[member], member)
+    numbers = (number(folder, each) for each in (id_member, "id", "value"))
+    folder_id = next((each for each in numbers if each is not None), None)
+    return None if folder_id is None else FolderRef(text(folder, "type") or "Folder", folder_id)
 
 
-def _statuses(value: Any) -> list[Status]:
+def _read_channels(reply: Reply) -> dict[str, list[Status]]:
+    return {name(row): _statuses(row) for row in as_objects(reply.result, "result")}
+
+
+def _statuses(channel: JsonObject) -> list[Status]:
     return [
-        Status(row["name"], int(row.get("step") or 0), row.get("hidden") is True, row.get("success") is True)
-        for row in value or []
-        if isinstance(row, dict) and isinstance(row.get("name"), str)
+        Status(name(row), number(row, "step") or 0, flag(row, "hidden"), flag(row, "success"))
+        for row in as_objects(channel.get("progressionStatuses"), "progressionStatuses")
     ]

@@ -6,18 +6,20 @@ program and one status, and names only the rows that failed or were imported wit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.marketo.client import Call, MarketoClient, get
-from destination_marketo_programs.marketo.errors import OutcomeUnknownError, UnreachableError
-from destination_marketo_programs.marketo.rows import TRIES_FOR_A_FITTING_ANSWER
+from destination_marketo_programs.marketo.calls import Call, Reply, get
+from destination_marketo_programs.marketo.envelope import MisshapenError, as_object, number, text
+from destination_marketo_programs.marketo.extracts import file_of
 
 if TYPE_CHECKING:
-    from destination_marketo_programs.marketo.client import Reply
+    from destination_marketo_programs.marketo.client import MarketoClient
 
 TOO_MANY_IMPORTS = "1016"
 MAX_FILE_BYTES = 9_500_000
 """Marketo takes files of "less than 10 MB" without saying which; decimal, with headroom for the multipart frame."""
+MAX_RESULT_BYTES = 64_000_000
+"""A result file repeats rows of a file below 10 MB, each with a reason."""
 UPLOAD_TIMEOUT_SECONDS = 310.0
 """Marketo documents no limit for bulk endpoints; as long as the longest it documents for any other."""
 _IMPORT_PATH = "/bulk/v1/program/members/import/"
@@ -77,17 +79,10 @@ def create_import(client: MarketoClient, program_id: int, status_name: str, file
         files={"file": ("members.csv", file, "text/csv")},
         rows=rows,
         repeatable=False,
-        read_timeout_seconds=UPLOAD_TIMEOUT_SECONDS,
+        time_limit_seconds=UPLOAD_TIMEOUT_SECONDS,
         handed_back=frozenset({TOO_MANY_IMPORTS}),
     )
-    sent_at = client.gate.clock()
-    reply = client.send(call)
-    status = _read_status(reply)
-    if status is None:
-        error = OutcomeUnknownError(call.endpoint, "answer names no job", None, reply.request_id)
-        error.sent_at = sent_at
-        raise error
-    return status
+    return client.send(call, _read_status)
 
 
 def import_status(client: MarketoClient, batch_id: int) -> ImportStatus:
@@ -97,13 +92,14 @@ def import_status(client: MarketoClient, batch_id: int) -> ImportStatus:
         NotFoundError, RefusedError: Marketo does not know this job (any more).
         MarketoError: the call failed.
     """
-    call = get("import_status", f"{_IMPORT_PATH}{batch_id}/status.json")
-    for _ in range(TRIES_FOR_A_FITTING_ANSWER):
-        reply = client.send(call)
+
+    def read(reply: Reply) -> ImportStatus:
         status = _read_status(reply)
-        if status is not None and status.batch_id == batch_id:
-            return status
-    raise UnreachableError(call.endpoint, "answer does not describe the job", None, reply.request_id)
+        if status.batch_id != batch_id:
+            raise MisshapenError("the answer describes another job")
+        return status
+
+    return client.send(get("import_status", f"{_IMPORT_PATH}{batch_id}/status.json"), read)
 
 
 def import_failures(client: MarketoClient, batch_id: int) -> bytes:
@@ -121,34 +117,35 @@ def _file(client: MarketoClient, batch_id: int, kind: str) -> bytes:
         f"import_{kind}",
         "GET",
         f"{_IMPORT_PATH}{batch_id}/{kind}.json",
-        read_timeout_seconds=UPLOAD_TIMEOUT_SECONDS,
-        as_text=True,
+        time_limit_seconds=UPLOAD_TIMEOUT_SECONDS,
+        max_bytes=MAX_RESULT_BYTES,
+        as_file=True,
     )
-    return client.send(call).text
+    with client.send(call, file_of) as file:
+        return file.read()
 
 
-def _read_status(reply: Reply) -> ImportStatus | None:
-    """The one job that an answer describes; None where it describes none in full."""
-    row = reply.result[0] if len(reply.result) == 1 else None
-    if not isinstance(row, dict):
-        return None
-    batch_id, state = _count(row.get("batchId", row.get("importId"))), row.get("status")
+def _read_status(reply: Reply) -> ImportStatus:
+    """The one job that an answer describes."""
+    if len(reply.result) != 1:
+        raise MisshapenError(f"{len(reply.result)} jobs in place of one")
+    row = as_object(reply.result[0], "result[]")
+    batch_id = number(row, "batchId" if row.get("batchId") is not None else "importId")
+    state = text(row, "status")
     if batch_id is None or state not in _STATES:
-        return None
-    message = row.get("message")
+        raise MisshapenError("the answer names no job" if batch_id is None else "`status` is none of a job's")
     return ImportStatus(
         batch_id,
         state,
-        _count(row.get("numOfLeadsProcessed")),
-        _count(row.get("numOfRowsFailed")),
-        _count(row.get("numOfRowsWithWarning")),
-        message if isinstance(message, str) else None,
+        _count(row, "numOfLeadsProcessed"),
+        _count(row, "numOfRowsFailed"),
+        _count(row, "numOfRowsWithWarning"),
+        text(row, "message") or None,
         reply.request_id,
     )
 
 
-def _count(value: Any) -> int | None:
-    """A number that Marketo writes as such or, in `importId`, as text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _count(row: dict[str, object], member: str) -> int | None:
+    """A counter; None if Marketo does not say, or says what cannot be."""
+    value = number(row, member)
+    return value if value is not None and value >= 0 else None

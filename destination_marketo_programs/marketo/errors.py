@@ -1,13 +1,17 @@
 """Marketo's error codes as data, and the exceptions that say what happens next.
 
 Source: Adobe, "Error codes" of the Marketo REST API, and the observations recorded in docs/decisions. A code says
-the same at response and at record level unless an entry says otherwise; texts vary and are never matched.
+the same at response and at record level unless an entry says otherwise; texts vary and are not matched, but where a
+code means several things (1003, 1029).
 """
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import NamedTuple
+
+from destination_marketo_programs.outcomes import Category
 
 
 class Next(Enum):
@@ -23,6 +27,7 @@ class Next(Enum):
     NOT_FOUND = "the thing asked for does not exist"
     REFUSED = "permanent for this content: find the record at fault by bisecting"
     RETRY_THEN_REFUSED = "unknown or unclear: a few more tries, then as REFUSED"
+    MISFIT = "executed, but the answer is not of the documented shape: a few more tries if repeating is harmless"
 
 
 class Rule(NamedTuple):
@@ -63,18 +68,18 @@ RESPONSE_CODES: dict[str, Rule] = {
     "1016": Rule("too many imports queued", Next.RETRY),
     "1018": Rule("CRM sync active, action blocked", Next.CONFIGURATION),
     "1019": Rule("import in progress", Next.RETRY),
-    "1029": Rule("queue full or daily quota of exports", Next.RETRY),
+    "1029": Rule("extract queue full, daily export quota used up, or job already queued", Next.RETRY),
 }
 
-RECORD_CATEGORIES: dict[str, str] = {
-    "1001": "FIELD_INVALID",
-    "1004": "LEAD_NOT_FOUND",
-    "1006": "FIELD_INVALID",
-    "1007": "DUPLICATE_LEADS",
-    "1008": "PARTITION_DENIED",
-    "1009": "PARTITION_DENIED",
-    "1010": "PARTITION_DENIED",
-    "1025": "STATUS_NOT_FOUND",
+RECORD_CATEGORIES: dict[str, Category] = {
+    "1001": Category.FIELD_INVALID,
+    "1004": Category.LEAD_NOT_FOUND,
+    "1006": Category.FIELD_INVALID,
+    "1007": Category.DUPLICATE_LEADS,
+    "1008": Category.PARTITION_DENIED,
+    "1009": Category.PARTITION_DENIED,
+    "1010": Category.PARTITION_DENIED,
+    "1025": Category.STATUS_NOT_FOUND,
 }
 """Record-level code -> outcome category; every code that is not here is RECORD_REFUSED."""
 
@@ -86,12 +91,37 @@ SEVERAL_LEADS_MATCH = "1007"
 OBJECT_NOT_FOUND = "1013"
 COMPANY_UPDATE_REFUSED = "1021"
 STATUS_NOT_FOUND = "1025"
-TOO_MANY_RESULTS = "1003"
+INVALID_DATA = "1003"
+TOO_MANY_RESULTS = INVALID_DATA
+EXTRACT_REFUSED = "1029"
+FILTER_NOT_SUPPORTED = "1035"
 
 
-def rule_for(code: str) -> Rule:
+class ExtractRefusal(Enum):
+    """The three meanings of 1029, which only its text tells apart."""
+
+    QUEUE_FULL = "ten extracts are queued or at work"
+    DAILY_QUOTA = "the company's megabytes of today are used up"
+    ALREADY_QUEUED = "this job is in the queue"
+
+
+_TOO_LONG = re.compile(r"too long|longer than|length|exceeds", re.IGNORECASE).search
+_QUOTA = re.compile(r"quota|allocation|\bMB\b", re.IGNORECASE).search
+_ALREADY = re.compile(r"\balready\b", re.IGNORECASE).search
+
+
+def extract_refusal(message: str | None) -> ExtractRefusal:
+    """What a 1029 means; a full queue if its text does not say, which is what passes by itself."""
+    if _QUOTA(message or ""):
+        return ExtractRefusal.DAILY_QUOTA
+    return ExtractRefusal.ALREADY_QUEUED if _ALREADY(message or "") else ExtractRefusal.QUEUE_FULL
+
+
+def rule_for(code: str, message: str | None = None) -> Rule:
     """The rule of a response-level code; codes without an entry are tried again, then taken as refusals."""
     rule = RESPONSE_CODES.get(code)
+    if code == EXTRACT_REFUSED and extract_refusal(message) is not ExtractRefusal.QUEUE_FULL:
+        return Rule("daily export quota used up, or job already queued", Next.REFUSED)
     if rule is not None:
         return rule
     if code.startswith("1") and len(code) == 4:  # noqa: PLR2004 - the record-level range of the table
@@ -99,9 +129,15 @@ def rule_for(code: str) -> Rule:
     return Rule("unknown code", Next.RETRY_THEN_REFUSED)
 
 
-def category_for(code: str | None) -> str:
-    """The outcome category of a record that Marketo refused with this code."""
-    return RECORD_CATEGORIES.get(code or "", "RECORD_REFUSED")
+def category_for(code: str | None, message: str | None = None) -> Category:
+    """The outcome category of a record that Marketo refused with this code.
+
+    Adobe documents no code for a value that is too long. Where it comes as 1003, "invalid data", only the text says
+    that a field is at fault, as it is in the result file of an import.
+    """
+    if code == INVALID_DATA and _TOO_LONG(message or ""):
+        return Category.FIELD_INVALID
+    return RECORD_CATEGORIES.get(code or "", Category.RECORD_REFUSED)
 
 
 class MarketoError(Exception):
@@ -130,16 +166,28 @@ class MarketoError(Exception):
 
 
 class OutcomeUnknownError(MarketoError):
-    """The call may have been executed; it was not repeated because repeating is not harmless."""
+    """The call may have been executed; it was not repeated because repeating is not harmless.
+
+    Attributes:
+        sent_at: monotonic seconds at which the call left, for whoever waits until it can no longer be running.
+    """
 
     what = "no usable answer, the call may have been executed"
 
-    sent_at: float = 0.0
-    """Monotonic seconds at which the call left, for whoever waits until it can no longer be running."""
+    def __init__(
+        self,
+        endpoint: str,
+        code: str,
+        marketo_message: str | None = None,
+        request_id: str | None = None,
+        sent_at: float = 0.0,
+    ) -> None:
+        super().__init__(endpoint, code, marketo_message, request_id)
+        self.sent_at = sent_at
 
 
 class TooLargeError(MarketoError):
-    """HTTP 413: nothing was executed; send less at once."""
+    """HTTP 413, or known to become one: nothing was executed; send less at once."""
 
     what = "request too large"
 
@@ -163,7 +211,7 @@ class ConfigurationFaultError(MarketoError):
 
 
 class BadCredentialsError(ConfigurationFaultError):
-    """Marketo's identity service does not know this client id and secret."""
+    """Marketo's identity service does not know this client id and secret; `marketo_message` is its own sentence."""
 
     what = "client id or secret not accepted"
 
@@ -178,6 +226,55 @@ class UnreachableError(MarketoError):
     """Every try inside the retry window failed."""
 
     what = "no success inside the retry window"
+
+
+class AnswerMisfitError(UnreachableError):
+    """Marketo answers, again and again, with something that does not fit the call.
+
+    The code says which member is of which kind. Of a call with rows, all rows are unsettled: sent in smaller calls,
+    those that are answered as documented can be settled.
+    """
+
+    what = "the answer cannot be used"
+
+
+class ExtractQueueFullError(UnreachableError):
+    """1029: ten extracts are queued already, for longer than the retry window."""
+
+    what = "no place in the extract queue"
+
+
+class ExportQuotaReachedError(RefusedError):
+    """1029: the company has extracted its 500 MB of today."""
+
+    what = "daily export quota used up"
+
+
+class CertificatesError(ConfigurationFaultError):
+    """The file of certificates that the environment names cannot be used."""
+
+    fix = "Correct this environment variable, or remove it to use the certificates that come with the connector."
+
+    def __init__(self, variable: str, path: str, reason: str) -> None:
+        self.variable = variable
+        self.path = path
+        self.reason = reason
+        super().__init__("identity", variable)
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong."""
+        return f"{self.variable} names {self.path}, which is not a usable file of certificates ({self.reason})."
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.fix}"
+
+
+class WriteAttemptedError(Exception):
+    """Somebody tried to write through a connection that is for reading only; the call was not sent."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(f"a connection for reading only must not call {endpoint}")
 
 
 class StoppedError(MarketoError):

@@ -7,18 +7,39 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL, Call, MarketoClient, get
+from destination_marketo_programs.marketo.calls import Call, Reply, get
+from destination_marketo_programs.marketo.envelope import (
+    as_list,
+    as_object,
+    as_objects,
+    flag,
+    identity,
+    misshapen,
+    name,
+    number,
+    text,
+)
 from destination_marketo_programs.marketo.errors import (
     TOO_MANY_RESULTS,
     NotFoundError,
-    OutcomeUnknownError,
     RefusedError,
-    UnreachableError,
+    TooLargeError,
 )
-from destination_marketo_programs.marketo.rows import TRIES_FOR_A_FITTING_ANSWER, RowReply, by_index
+from destination_marketo_programs.marketo.paging import pages
+from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL, RowReply, by_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from destination_marketo_programs.marketo.client import MarketoClient
+    from destination_marketo_programs.marketo.envelope import JsonObject
+
+LeadFields = dict[str, Any]
+"""REST names -> JSON values."""
+MOST_PAGES = 50
+"""Marketo lists 1,000 leads for a query, 300 a page."""
+TOO_LARGE = "HTTP 413"
+"""What Marketo would answer to a body that is too long."""
 
 _encode = msgspec.json.encode
 
@@ -53,41 +74,54 @@ class LeadDescription(NamedTuple):
     searchable: frozenset[str] | None
 
 
+def row_bytes(row: LeadFields) -> int:
+    """What a row adds to the body of a call; a body of rows must stay below `MAX_BODY_BYTES`."""
+    return len(_encode(row)) + 1
+
+
+def rows_body(endpoint: str, members: dict[str, Any], rows: Sequence[LeadFields]) -> bytes:
+    """The body of a call with rows, encoded once.
+
+    Raises:
+        TooLargeError: Marketo would refuse it; it is not sent.
+        RefusedError: a text of the rows is none (half a character), so that no body can hold it.
+    """
+    try:
+        body = _encode({**members, "input": rows})
+    except UnicodeEncodeError:
+        raise RefusedError(endpoint, "609", "a text holds half a character") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLargeError(endpoint, TOO_LARGE, "the rows are longer than Marketo takes in one call")
+    return body
+
+
 def sync_leads(
-    client: MarketoClient, rows: Sequence[bytes], action: str, lookup_field: str, partition_name: str = ""
+    client: MarketoClient, rows: Sequence[LeadFields], action: str, lookup_field: str, partition_name: str = ""
 ) -> list[RowReply]:
-    """`POST /rest/v1/leads.json` with at most 300 rows (each the JSON text of one record).
+    """`POST /rest/v1/leads.json` with at most 300 rows.
 
     Returns:
         One answer for each row, in the order of `rows`.
 
     Raises:
         OutcomeUnknownError: a create's answer was lost, or does not have one element for each row.
+        AnswerMisfitError: an update's answer does not, three times.
+        TooLargeError: the rows make too long a body; nothing was sent.
         MarketoError: the call failed as a whole.
     """
     members = {"action": action, "lookupField": lookup_field}
     if partition_name and action != Action.UPDATE_ONLY:
         members["partitionName"] = partition_name
-    body = _encode(members)[:-1] + b',"input":[' + b",".join(rows) + b"]}"
     call = Call(
         "sync_leads",
         "POST",
         "/rest/v1/leads.json",
-        body=body,
+        body=rows_body("sync_leads", members, rows),
         rows=len(rows),
         repeatable=action == Action.UPDATE_ONLY,
     )
-    sent_at = client.gate.clock()
-    for _ in range(TRIES_FOR_A_FITTING_ANSWER if call.repeatable else 1):
-        reply = client.send(call)
-        replies = by_index(reply, len(rows), "id")
-        if replies is not None:
-            return replies
-    if call.repeatable:
-        raise UnreachableError(call.endpoint, "answers do not fit the records sent", None, reply.request_id)
-    error = OutcomeUnknownError(call.endpoint, "answer does not fit the records sent", None, reply.request_id)
-    error.sent_at = sent_at
-    raise error
+    lead_ids = [int(row["id"]) for row in rows] if lookup_field == "id" else []
+    return client.send(call, lambda reply: by_index(reply, len(rows), "id", lead_ids))
 
 
 def query_leads(
@@ -96,8 +130,8 @@ def query_leads(
     values: Sequence[str],
     fields: Sequence[str],
     crowded: set[str] | None = None,
-) -> list[dict[str, Any]]:
-    """`GET /rest/v1/leads.json` for at most 300 values, all pages; halves the values where too many leads match.
+) -> list[JsonObject]:
+    """`GET /rest/v1/leads.json` for at most 300 values, all pages; halves the values if too many leads match.
 
     Values must not hold a comma: Marketo documents no way to escape it.
 
@@ -114,89 +148,88 @@ def query_leads(
         "fields": ",".join(fields),
         "batchSize": str(MAX_ROWS_PER_CALL),
     }
-    leads: list[dict[str, Any]] = []
-    while True:
-        try:
-            reply = client.send(get("query_leads", "/rest/v1/leads.json", query))
-        except RefusedError as error:
-            if error.code != TOO_MANY_RESULTS or (len(values) == 1 and crowded is None):
-                raise
-            if len(values) == 1 and crowded is not None:
-                crowded.add(values[0])
-                return []
-            middle = len(values) // 2
-            return [
-                lead
-                for half in (values[:middle], values[middle:])
-                for lead in query_leads(client, filter_type, half, fields, crowded)
-            ]
-        except NotFoundError as error:
-            if error.code == "702":
-                return leads
+    try:
+        read = pages(client, "query_leads", "/rest/v1/leads.json", query, _read_leads, MOST_PAGES)
+        return [lead for page in read for lead in page]
+    except RefusedError as error:
+        if error.code != TOO_MANY_RESULTS or (len(values) == 1 and crowded is None):
             raise
-        leads.extend(row for row in reply.result if isinstance(row, dict))
-        token = reply.members.get("nextPageToken")
-        if reply.members.get("moreResult") is not True or not token:
-            return leads
-        query["nextPageToken"] = str(token)
+    if len(values) == 1 and crowded is not None:
+        crowded.add(values[0])
+        return []
+    middle = len(values) // 2
+    return [
+        lead
+        for half in (values[:middle], values[middle:])
+        for lead in query_leads(client, filter_type, half, fields, crowded)
+    ]
+
+
+def _read_leads(reply: Reply) -> list[JsonObject]:
+    leads = as_objects(reply.result, "result")
+    for lead in leads:
+        if lead.get("id") is not None:
+            lead["id"] = number(lead, "id")
+    return leads
 
 
 def describe_leads(client: MarketoClient) -> LeadDescription:
-    """Lead fields, from Describe Lead 2, or from Describe Lead where an instance does not offer the former."""
+    """Lead fields, from Describe Lead 2, or from Describe Lead if an instance does not offer the former."""
     try:
-        reply = client.send(get("describe_leads", "/rest/v1/leads/describe2.json"))
+        return client.send(get("describe_leads", "/rest/v1/leads/describe2.json"), _read_description)
     except NotFoundError:
-        reply = client.send(get("describe_leads", "/rest/v1/leads/describe.json"))
+        return client.send(get("describe_leads", "/rest/v1/leads/describe.json"), _read_description)
+
+
+def _read_description(reply: Reply) -> LeadDescription:
     fields: dict[str, FieldInfo] = {}
     searchable: set[str] = set()
-    for described in reply.result:
-        if not isinstance(described, dict):
-            continue
+    for described in as_objects(reply.result, "result"):
         searchable.update(_searchable_names(described))
-        listed = described.get("fields")
-        for field in listed if isinstance(listed, list) else [described]:
-            info = read_field(field)
-            if info:
-                fields[info.name] = info
+        fields |= read_fields(as_objects(described["fields"], "fields") if "fields" in described else [described])
     return LeadDescription(fields, frozenset(searchable) if searchable else None)
 
 
-def _searchable_names(described: dict[str, Any]) -> list[str]:
+def _searchable_names(described: JsonObject) -> list[str]:
     names: list[str] = []
-    for group in described.get("searchableFields") or []:
+    for group in as_list(described.get("searchableFields"), "searchableFields"):
         # Some samples show a plain name where others show a list of names.
         members = group if isinstance(group, list) else [group]
-        if len(members) == 1 and isinstance(members[0], str):
+        for member in members:
+            if not isinstance(member, str):
+                raise misshapen("searchableFields[]", member, "a name")
+        if len(members) == 1:
             names.append(members[0])
     return names
 
 
-def read_field(field: Any) -> FieldInfo | None:
-    """One field of either Describe shape; None where it cannot be used over REST."""
-    if not isinstance(field, dict):
-        return None
-    rest = field.get("rest")
-    if isinstance(rest, dict):
-        name, updateable = rest.get("name"), not rest.get("readOnly", False)
+def read_fields(described: Sequence[JsonObject]) -> dict[str, FieldInfo]:
+    """Fields by REST API name; those that cannot be used over REST are left out."""
+    infos = map(read_field, described)
+    return {info.name: info for info in infos if info is not None}
+
+
+def read_field(field: JsonObject) -> FieldInfo | None:
+    """One field of either Describe shape; None if it cannot be used over REST."""
+    if field.get("rest") is not None:
+        rest = as_object(field["rest"], "rest")
+        api_name, updateable = text(rest, "name"), not flag(rest, "readOnly")
     else:
-        name, updateable = field.get("name"), bool(field.get("updateable", True))
-    if not isinstance(name, str) or not name:
+        api_name, updateable = text(field, "name"), flag(field, "updateable", default=True)
+    if not api_name:
         return None
-    length = field.get("length")
     return FieldInfo(
-        name,
-        str(field.get("dataType") or "string"),
-        length if isinstance(length, int) else None,
+        api_name,
+        text(field, "dataType") or "string",
+        number(field, "length"),
         updateable,
-        str(field.get("displayName") or ""),
+        text(field, "displayName"),
     )
 
 
 def list_partitions(client: MarketoClient) -> dict[str, int]:
     """Names and ids of the lead partitions this API user sees."""
-    reply = client.send(get("partitions", "/rest/v1/leads/partitions.json"))
-    return {
-        row["name"]: row["id"]
-        for row in reply.result
-        if isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("id"), int)
-    }
+    return client.send(
+        get("partitions", "/rest/v1/leads/partitions.json"),
+        lambda reply: {name(row): identity(row) for row in as_objects(reply.result, "result")},
+    )

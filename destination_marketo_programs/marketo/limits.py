@@ -115,12 +115,20 @@ class Pace:
 
 
 class Budget:
-    """Calls of this API user today against `daily_call_budget`; None is no cap of ours."""
+    """Calls of this API user today against `daily_call_budget`; None: no limit of our own."""
 
     def __init__(self, calls_per_day: int | None) -> None:
         self.calls_per_day = calls_per_day
         self.used_before = 0
         self.used_now = 0
+
+    def note_used_before(self, calls: int) -> None:
+        """Learn how many calls this API user made today before this run."""
+        self.used_before = calls
+
+    def count(self) -> None:
+        """One more call is made."""
+        self.used_now += 1
 
     @property
     def used_today(self) -> int:
@@ -167,7 +175,7 @@ class Gate:
                 if wait == 0.0:
                     break
                 self._changed.wait(wait)
-            self.budget.used_now += 1
+            self.budget.count()
         try:
             yield
         finally:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from destination_marketo_programs.marketo.errors import Next
+from destination_marketo_programs.marketo.errors import (
+    AnswerMisfitError,
+    ConfigurationFaultError,
+    MarketoError,
+    Next,
+    NotFoundError,
+    OutcomeUnknownError,
+    QuotaReachedError,
+    RefusedError,
+    TooLargeError,
+    UnreachableError,
+)
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 20.0
 TRIES_BEFORE_REFUSAL = 4
 TRIES_BEFORE_SPLIT = 3
+TRIES_FOR_A_FITTING_ANSWER = 3
 REAUTHENTICATIONS_IN_A_ROW = 2
 
 
@@ -23,19 +35,16 @@ class RetryPolicy(NamedTuple):
     create_settle_seconds: float = 95.0
     """Marketo ends Sync Leads after 90 seconds: later than this, a create without answer is no longer running."""
 
+    def for_check(self) -> RetryPolicy:
+        """The policy of `check`, whose user waits."""
+        return self._replace(window_seconds=self.check_window_seconds)
 
-class Verdict(Enum):
-    """What the caller of a failed call does."""
 
-    AGAIN = "again"
-    RENEW_TOKEN = "renew the token, then again"  # noqa: S105 - not a password
-    UNKNOWN = "raise OutcomeUnknownError"
-    SPLIT = "raise TooLargeError"
-    REFUSED = "raise RefusedError"
-    NOT_FOUND = "raise NotFoundError"
-    CONFIGURATION = "raise ConfigurationFaultError"
-    QUOTA = "raise QuotaReachedError"
-    UNREACHABLE = "raise UnreachableError"
+class Retry(Enum):
+    """How a failed call is sent again."""
+
+    AGAIN = "after a pause"
+    WITH_NEW_TOKEN = "at once, with a token fetched anew"  # noqa: S105 - not a password
 
 
 class Failure(NamedTuple):
@@ -44,13 +53,13 @@ class Failure(NamedTuple):
     Attributes:
         next: what the code's entry in the table says.
         code: Marketo's code, `HTTP nnn`, or the kind of connection failure.
-        tries: how often this call has failed now, this time included.
+        tries: how often this call has failed in this way now, this time included.
         elapsed_seconds: since its first failure.
         repeatable: whether sending it twice is harmless even if the first is executed (reads, updates by id,
             membership status and data).
         rows: records in the call; 0 for reads.
         others_succeed: whether another call has succeeded since this one first failed.
-        reauthentications: tokens renewed for this call since its last answer that was no 601 or 602.
+        reauthentications: tokens renewed since this call's last answer other than 601 or 602.
     """
 
     next: Next
@@ -69,37 +78,42 @@ def delay_seconds(tries: int, jitter: float, first_delay_seconds: float = FIRST_
     return float(step * (0.5 + jitter / 2))
 
 
-_AT_ONCE = {
-    Next.QUOTA: Verdict.QUOTA,
-    Next.CONFIGURATION: Verdict.CONFIGURATION,
-    Next.NOT_FOUND: Verdict.NOT_FOUND,
-    Next.REFUSED: Verdict.REFUSED,
+_AT_ONCE: dict[Next, type[MarketoError]] = {
+    Next.QUOTA: QuotaReachedError,
+    Next.CONFIGURATION: ConfigurationFaultError,
+    Next.NOT_FOUND: NotFoundError,
+    Next.REFUSED: RefusedError,
 }
 """What no other try can change."""
 
 
-def decide(failure: Failure, window_seconds: float) -> Verdict:
-    """Say what happens after a failed try. Exhausted retries end the sync; they never reject a record."""
+def decide(failure: Failure, window_seconds: float) -> Retry | type[MarketoError]:
+    """Say what happens after a failed try: sent again, or raised to the caller as an error of this kind.
+
+    Exhausted retries end the sync; they never reject a record.
+    """
     match failure.next:
         case settled if settled in _AT_ONCE:
             return _AT_ONCE[settled]
         case Next.SPLIT:
-            return Verdict.SPLIT if failure.rows > 1 else Verdict.REFUSED
+            return TooLargeError if failure.rows > 1 else RefusedError
         case Next.REAUTHENTICATE if failure.reauthentications < REAUTHENTICATIONS_IN_A_ROW:
-            return Verdict.RENEW_TOKEN
-        case Next.OUTCOME_UNKNOWN if not failure.repeatable:
-            return Verdict.UNKNOWN
+            return Retry.WITH_NEW_TOKEN
+        case Next.OUTCOME_UNKNOWN | Next.MISFIT if not failure.repeatable:
+            return OutcomeUnknownError
+        case Next.MISFIT:
+            return AnswerMisfitError if failure.tries >= TRIES_FOR_A_FITTING_ANSWER else Retry.AGAIN
         case Next.OUTCOME_UNKNOWN if failure.code in ("604", "611") and failure.rows > 1:
             # Either the batch is too much for Marketo's database, or one record in it is poison.
             if failure.tries >= TRIES_BEFORE_SPLIT:
-                return Verdict.SPLIT
+                return TooLargeError
         case Next.RETRY_THEN_REFUSED if failure.tries >= TRIES_BEFORE_REFUSAL:
-            return Verdict.REFUSED
+            return RefusedError
         case _:
             pass
     if failure.elapsed_seconds < window_seconds:
-        return Verdict.AGAIN
+        return Retry.AGAIN
     if failure.code == "611" and failure.rows == 1 and failure.others_succeed:
         # Alone, for the whole window, while others pass: it is this record that Marketo cannot digest.
-        return Verdict.REFUSED
-    return Verdict.UNREACHABLE
+        return RefusedError
+    return UnreachableError

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.marketo.client import get
+from destination_marketo_programs.marketo.calls import Reply, get
+from destination_marketo_programs.marketo.envelope import as_object, as_objects, number, text
 
 if TYPE_CHECKING:
     from destination_marketo_programs.marketo.client import MarketoClient
 
 
 def calls_today(client: MarketoClient) -> int:
-    """Calls of this client's API user since midnight (0 where Marketo lists none); needs no permission."""
-    reply = client.send(get("usage", "/rest/v1/stats/usage.json"))
-    user = client.api_user.casefold()
-    today = reply.result[-1] if reply.result else None
-    if not isinstance(today, dict):
-        return 0
-    counts = {
-        str(row.get("userId", "")).casefold(): row.get("count")
-        for row in today.get("users") or []
-        if isinstance(row, dict)
-    }
-    count = counts.get(user) if user else today.get("total")
-    return count if isinstance(count, int) else 0
+    """Calls of this client's API user since midnight (0 if Marketo lists none); needs no permission."""
+
+    def read(reply: Reply) -> int:
+        if not reply.result:
+            return 0
+        today = as_object(reply.result[-1], "result[]")
+        user = client.api_user.casefold()
+        if not user:
+            return number(today, "total") or 0
+        users = as_objects(today.get("users"), "users")
+        return next((number(row, "count") or 0 for row in users if text(row, "userId").casefold() == user), 0)
+
+    return client.send(get("usage", "/rest/v1/stats/usage.json"), read)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from destination_marketo_programs.marketo.errors import (
     RESPONSE_CODES,
     BadCredentialsError,
+    CertificatesError,
     MarketoError,
     QuotaReachedError,
     UnreachableError,
@@ -24,7 +25,7 @@ OWN_BUDGET = "daily_call_budget"
 """Code of a `QuotaReachedError` that our own budget has raised."""
 
 DENIED_CODES = ("603", "HTTP 403")
-_CREDENTIAL_CODES = ("HTTP 400", "HTTP 401", "HTTP 403")
+_CREDENTIAL_CODES = ("HTTP 200", "HTTP 400", "HTTP 401", "HTTP 403")
 
 _ROLE = "In Marketo open Admin > Security > Users & Roles > Roles, and under Access API give the API user's role"
 _ALLOWLIST = "Admin > Integration > Web Services > IP Restrictions"
@@ -87,7 +88,7 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
         case BadCredentialsError() if error.code in _CREDENTIAL_CODES:
             return Problem(
                 ("client_secret",),
-                "Marketo does not accept this client ID and client secret.",
+                f"Marketo does not accept this client ID and client secret{_said(error)}.",
                 "In Marketo open Admin > Integration > LaunchPoint, click View Details beside the custom service made "
                 "for Airbyte, and copy both again. They belong to one instance: check that domain_url is its address.",
             )
@@ -103,6 +104,15 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
                 "Marketo accepts no more calls today: your integrations have used up the daily quota (code 607).",
                 f"Check again after {quota_reset_text(now)}. Admin > Integration > Web Services shows who made the "
                 "calls. A daily call budget keeps this connector to its share.",
+            )
+        case CertificatesError():
+            return Problem(("domain_url",), error.sentence, error.fix)
+        case UnreachableError(code="certificate not trusted"):
+            return Problem(
+                ("domain_url",),
+                "The certificate that Marketo's address shows is not trusted.",
+                "If a proxy of your company inspects encrypted connections, set the environment variable "
+                "REQUESTS_CA_BUNDLE to a file with its certificate.",
             )
         case UnreachableError() if answered_before:
             return Problem(
@@ -124,6 +134,10 @@ def problem_of(error: MarketoError, what: str, now: datetime, *, answered_before
                 f"Marketo refused the request for {what} ({_meaning(error.code)}{request}).",
                 "If the code does not explain it, ask Adobe's support and name the code and the request.",
             )
+
+
+def _said(error: MarketoError) -> str:
+    return f' and says: "{error.marketo_message.rstrip(".")}"' if error.marketo_message else ""
 
 
 def _meaning(code: str) -> str:

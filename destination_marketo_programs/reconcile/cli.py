@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 
@@ -31,13 +32,13 @@ from destination_marketo_programs.marketo.errors import (
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, quota_reset_text, utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.reconcile.book import open_book
-from destination_marketo_programs.reconcile.compare import findings
+from destination_marketo_programs.reconcile.compare import Finding, findings
 from destination_marketo_programs.reconcile.expected import Scope
 from destination_marketo_programs.reconcile.extract import Extraction, ExtractPace
-from destination_marketo_programs.reconcile.fix import FIX_WINDOW_SECONDS
 from destination_marketo_programs.reconcile.running import Findings, Reconciliation, RunFacts
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
+from destination_marketo_programs.storage.reader import S3_PREFIX
 from destination_marketo_programs.text import printable
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ DEFAULT_EXPORT_MB = 50
 _MB = 1_000_000
 _WIDTH = 100
 _AT = "%Y-%m-%dT%H:%M:%SZ"
-LOCAL_PACE = ExtractPace(first=0.5, longest=30.0, growth=2.0)
+LOCAL_PACE = ExtractPace(first=0.5)
 """For a local stand-in, whose extracts take seconds."""
 
 
@@ -140,7 +141,9 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
     facts = RunFacts(reader.runs(places), instance_of(settings.domain_url))
     gate = _gate(settings)
     _stop_on_signals(gate)
-    marketo = _connect(settings, gate, RetryPolicy(), scrubber)
+    marketo = _connect(settings, gate, RetryPolicy(), scrubber, read_only=True)
+    if settings.delivery.daily_call_budget is not None:
+        gate.budget.note_used_before(marketo.calls_today())
     pace = LOCAL_PACE if settings.domain_url.startswith("http://") else ExtractPace()
     extraction = Extraction(marketo, gate.pause, pace, args.max_export_mb * _MB)
     progress = Console(stderr=True, highlight=False, markup=False)
@@ -148,25 +151,40 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         run = Reconciliation(book, marketo, facts, extraction, status.update)
         run.compare(reader, files, scope, args.max_export_mb * _MB)
         # A part of the storage does not say what the latest outcome of a record is: from it nothing is concluded.
-        whole = home is not None and home in places
+        whole = home is not None and _same_place(home, places)
         store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
         try:
             if whole:
                 run.confirm(store)
-            try:
-                if args.fix:
-                    # Retried for shorter, so that nothing is written long after it was read.
-                    fixing = _connect(settings, gate, RetryPolicy(window_seconds=FIX_WINDOW_SECONDS), scrubber)
-                    run.fix(fixing, gate.clock)
-            finally:
-                if whole:
-                    run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
+            failure = None
+            if args.fix:
+                # Nothing is repeated without a new look.
+                failure = _fix(run, _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber), gate)
+            if whole:
+                run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
         finally:
             store.close()
         status.stop()
         found = run.findings()
         _print(args, book, found, facts)
+        if failure is not None:
+            raise failure
         return found
+
+
+def _fix(run: Reconciliation, writing: Marketo, gate: Gate) -> MarketoError | None:
+    """What ended the fix early: what was found and sent until then is worth showing all the same."""
+    try:
+        run.fix(writing, gate.clock, gate.pause)
+    except MarketoError as error:
+        return error
+    return None
+
+
+def _same_place(home: str, places: Sequence[str]) -> bool:
+    if home.startswith(S3_PREFIX):
+        return home.rstrip("/") in [place.rstrip("/") for place in places]
+    return Path(home).resolve() in [Path(place).resolve() for place in places if not place.startswith(S3_PREFIX)]
 
 
 def _print(args: argparse.Namespace, book: sqlite3.Connection, found: Findings, facts: RunFacts) -> None:
@@ -181,23 +199,31 @@ def _print(args: argparse.Namespace, book: sqlite3.Connection, found: Findings, 
             logger.warning("Program %d was not compared: Marketo does not show it to this API user.", number)
         return
 
-    def open_leads(program: int, limit: int) -> Sequence[Any]:
+    def open_leads(program: int, limit: int) -> Sequence[Finding]:
         return list(findings(book, program, only_open=True, limit=limit))
 
     if args.output:
-        with Path(args.output).open("w", encoding="utf-8", errors="replace") as text:
-            print_text(_console(text), found, open_leads, _command(args))
+        with Path(args.output).open("w", encoding="utf-8", errors="replace") as plain:
+            _print_plain(plain, found, open_leads, _command(args))
+    elif sys.stdout.isatty():
+        print_text(Console(highlight=False, markup=False, emoji=False), found, open_leads, _command(args))
     else:
-        if not sys.stdout.isatty() and hasattr(sys.stdout, "reconfigure"):
+        if isinstance(sys.stdout, io.TextIOWrapper):
             # A letter that the locale's encoding lacks is no reason to end.
             sys.stdout.reconfigure(errors="replace")
-        print_text(_console(sys.stdout), found, open_leads, _command(args))
+        _print_plain(sys.stdout, found, open_leads, _command(args))
         sys.stdout.flush()
 
 
-def _console(file: IO[str]) -> Console:
-    width = None if file.isatty() else _WIDTH
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+def _print_plain(
+    file: IO[str], found: Findings, open_leads: Callable[[int, int], Sequence[Finding]], command: str
+) -> None:
+    """Without colours, and without the blanks that fill a terminal's lines."""
+    written = io.StringIO()
+    print_text(
+        Console(file=written, width=_WIDTH, highlight=False, markup=False, emoji=False), found, open_leads, command
+    )
+    file.writelines(f"{line.rstrip()}\n" for line in written.getvalue().splitlines())
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -235,7 +261,9 @@ def _gate(settings: Settings) -> Gate:
     return Gate(Pace(delivery.calls_per_20_seconds, delivery.concurrent_calls), Budget(delivery.daily_call_budget))
 
 
-def _connect(settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scrubber) -> Marketo:
+def _connect(
+    settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scrubber, *, read_only: bool = False
+) -> Marketo:
     client = MarketoClient(
         settings.domain_url,
         settings.client_id,
@@ -243,6 +271,7 @@ def _connect(settings: Settings, gate: Gate, policy: RetryPolicy, scrubber: Scru
         gate,
         policy,
         on_token=lambda token: scrubber.add([token]),
+        read_only=read_only,
     )
     return RestMarketo(client)
 
@@ -289,8 +318,8 @@ def _failure_text(error: MarketoError) -> str:
             return f"{error}. Check client_id and client_secret (Admin > Integration > LaunchPoint)."
         case ConfigurationFaultError():
             return (
-                f"{error}. Check the API user's role (Read-Only Lead, Read-Only Assets; Read-Write Lead and Read-Only "
-                "Activity for --fix) and the IP allowlist in Marketo (Admin > Integration > Web Services)."
+                f"{error}. Check the API user's role (Read-Write Person, Read-Only Assets) and the IP allowlist in "
+                "Marketo (Admin > Integration > Web Services)."
             )
     return f"{error}. Send this text, with the request ID, to the connector's maintainers."
 

@@ -43,6 +43,8 @@ UPDATE sent SET first = (
     SELECT first FROM latest WHERE latest.record = sent.record AND latest.program = sent.program
 )
 """
+# Versions before 0.2 stored no email with an imported row.
+_UNNAMED = "FROM sent WHERE lead IS NULL AND key IS NULL"
 _LEADS = """
 SELECT program,
        count(DISTINCT lead),
@@ -73,6 +75,18 @@ class ProgramSize(NamedTuple):
     keys: int
 
 
+class Expected(NamedTuple):
+    """What was delivered.
+
+    Attributes:
+        sizes: by program, in the order of their ids.
+        unnamed: outcomes that name nobody, neither by lead id nor by email; they are left out.
+    """
+
+    sizes: list[ProgramSize]
+    unnamed: int
+
+
 class Scope(NamedTuple):
     """Which outcomes are compared.
 
@@ -93,7 +107,7 @@ def read_expected(
     files: Sequence[OutcomeFile],
     scope: Scope,
     on_progress: Callable[[int], None] = lambda _count: None,
-) -> list[ProgramSize]:
+) -> Expected:
     """Fill `sent` with the outcomes that count; dry runs never do.
 
     Args:
@@ -120,9 +134,11 @@ def read_expected(
             on_progress(read)
     book.execute(_KEEP_LATEST, (scope.since,))
     book.execute(_KEEP_FIRST)
+    unnamed = int(book.execute(f"SELECT count(*) {_UNNAMED}").fetchone()[0])
+    book.execute(f"DELETE {_UNNAMED}")
     book.execute("COMMIT")
     add_indexes(book)
-    return [ProgramSize(*row) for row in book.execute(_LEADS)]
+    return Expected([ProgramSize(*row) for row in book.execute(_LEADS)], unnamed)
 
 
 def _read_file(book: sqlite3.Connection, reader: Outcomes, file: OutcomeFile, run: int, scope: Scope) -> Iterator[int]:

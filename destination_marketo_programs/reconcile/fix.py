@@ -15,6 +15,8 @@ from destination_marketo_programs.marketo.errors import (
     ConfigurationFaultError,
     NotFoundError,
     RefusedError,
+    StoppedError,
+    UnreachableError,
 )
 from destination_marketo_programs.reconcile.compare import Finding, finding_of
 from destination_marketo_programs.reconcile.found import text
@@ -29,13 +31,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.reconcile")
 
-FRESH_SECONDS = 15.0
-"""A batch is read once more if more time than this has passed when it could be written: what the call itself may wait
-and be retried (`FIX_WINDOW_SECONDS`) comes on top, and a minute is not to be reached."""
-FIX_WINDOW_SECONDS = 20.0
-"""How long one call of a fix is retried."""
+FRESH_SECONDS = 30.0
+"""A batch is read once more if more time than this has passed when it could be written: the write may still have to
+wait some 20 seconds for its turn, and a minute is not to be reached."""
 
 _MOST_LOOKS = 3
+_MOST_TRIES = 6
+_FIRST_PAUSE_SECONDS = 1.0
 _ACCESS_DENIED = "603"
 _MARGIN = timedelta(minutes=10)
 """Clocks differ; a removal before our write is followed by the change that our write made, and does no harm."""
@@ -64,10 +66,12 @@ class Fixer:
     """Works through the verdicts of one working store.
 
     Args:
-        marketo: whose calls are retried for `FIX_WINDOW_SECONDS` at most.
+        marketo: for reading.
+        writing: sends each write once: what is to be sent again is read again first.
         book: with the verdicts; `fix` and `code` are filled here.
         steps: of the programs' statuses.
         clock: monotonic seconds.
+        wait: waits some seconds; False if the process is to end meanwhile.
         on_progress: told what is being done, for people.
 
     Attributes:
@@ -77,15 +81,19 @@ class Fixer:
     def __init__(
         self,
         marketo: Marketo,
+        writing: Marketo,
         book: sqlite3.Connection,
         steps: Steps,
         clock: Callable[[], float],
+        wait: Callable[[float], bool],
         on_progress: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._marketo = marketo
+        self._writing = writing
         self._book = book
         self._steps = steps
         self._clock = clock
+        self._wait = wait
         self._on_progress = on_progress
         self.may_read_activities = True
 
@@ -118,7 +126,8 @@ class Fixer:
         fates: dict[int, tuple[Fix, str | None]] = {}
         left = {finding.lead: finding for finding in batch if finding.lead is not None}
         checked: set[int] = set()
-        for _ in range(_MOST_LOOKS):
+        looks = tries = 0
+        while looks < _MOST_LOOKS:
             read_at = self._clock()
             verdicts = self._look(program, status, list(left))
             for lead, verdict in verdicts.items():
@@ -130,8 +139,19 @@ class Fixer:
             checked.update(missing)
             if not left:
                 return fates
-            if self._clock() - read_at <= FRESH_SECONDS:
+            if self._clock() - read_at > FRESH_SECONDS:
+                looks += 1
+                continue
+            try:
                 return fates | self._send(program, status, left)
+            except UnreachableError:
+                tries += 1
+                if tries == _MOST_TRIES:
+                    raise
+            # Perhaps it was executed, and somebody has removed a person since: look at everything again.
+            checked.clear()
+            if not self._wait(_FIRST_PAUSE_SECONDS * 2**tries):
+                raise StoppedError("sync_status", "stop")
         # Each look took too long to be written upon.
         return fates
 
@@ -180,7 +200,7 @@ class Fixer:
     def _send(self, program: int, status: str, left: dict[int, Finding]) -> dict[int, tuple[Fix, str | None]]:
         leads = list(left)
         try:
-            replies = self._marketo.sync_status(program, status, leads)
+            replies = self._writing.sync_status(program, status, leads)
         except (RefusedError, NotFoundError) as error:
             logger.warning('Marketo refused the status "%s" for program %d (%s).', status, program, error.code)
             return {finding.number: (Fix.REFUSED, error.code) for finding in left.values()}

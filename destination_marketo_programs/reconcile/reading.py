@@ -12,7 +12,7 @@ from destination_marketo_programs.reconcile.plan import plan_reads
 from destination_marketo_programs.text import counted, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.reconcile.expected import ProgramSize
@@ -77,6 +77,7 @@ class Reading:
                 reads += programs
         for program in reads:
             self._read_program(program)
+        self._drop_what_is_gone(size.program_id for size in sizes)
         self._find_the_missing()
 
     def from_elsewhere(self, program: int) -> int | None:
@@ -103,9 +104,21 @@ class Reading:
         except (NotFoundError, RefusedError) as error:
             if isinstance(error, RefusedError) and error.code != OBJECT_NOT_FOUND:
                 raise
-            # Nothing can be said of it, so that nothing is: no verdict is better than thousands of wrong ones.
-            self.gone.append(program)
-            self._found.drop(program)
+            self._drop(program)
+
+    def _drop_what_is_gone(self, programs: Iterable[int]) -> None:
+        """Of a program that does not exist Marketo may say that none of these people is a member."""
+        empty = [number for number in programs if number not in self.gone and not self._found.members_of(number)]
+        if not empty:
+            return
+        for program in self._marketo.programs(empty).left_open:
+            if self._marketo.program(program) is None:
+                self._drop(program)
+
+    def _drop(self, program: int) -> None:
+        # Nothing can be said of it, so that nothing is: no verdict is better than thousands of wrong ones.
+        self.gone.append(program)
+        self._found.drop(program)
 
     def _read_members(self, program: int, leads: Sequence[int]) -> None:
         members = self._marketo.query_members(program, leads, MEMBER_FIELDS)

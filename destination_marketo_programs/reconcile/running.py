@@ -21,6 +21,7 @@ from destination_marketo_programs.storage.runs import (
     Verdicts,
     write_reconciled,
 )
+from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,7 +93,8 @@ class RunFacts:
         self.other_runs: set[str] = set()
         for run in runs:
             name = f"{run.started.replace('-', '').replace(':', '')}-{run.run_id}"
-            if run.instance != instance:
+            # A Munchkin id may have been typed in either case.
+            if run.instance.casefold() != instance.casefold():
                 self.other_runs.add(name)
                 continue
             for program in run.programs:
@@ -143,9 +145,14 @@ class Reconciliation:
         scope = scope._replace(other_runs=self._facts.other_runs)
         if any(file.run in self._facts.other_runs for file in files):
             self._notes.append("Left out the outcomes of syncs to another Marketo instance.")
-        sizes = read_expected(
+        sizes, unnamed = read_expected(
             self._book, reader, files, scope, lambda count: self._on_progress(f"Reading outcomes: {count:,}")
         )
+        if unnamed:
+            self._notes.append(
+                f"Left out {counted(unnamed, 'outcome')} of imports that an earlier version stored without an email: "
+                "nothing says who they are about."
+            )
         self._reading = Reading(self._marketo, Found(self._book), self._extraction, self._on_progress)
         self._reading.read(sizes, max_export_bytes)
         programs = [size.program_id for size in sizes if size.program_id not in self._reading.gone]
@@ -156,10 +163,10 @@ class Reconciliation:
         """Store exact outcomes of imported rows. Raises StorageError."""
         self._confirmed = confirm_imports(self._book, store, self._facts.uploads)
 
-    def fix(self, marketo: Marketo, clock: Callable[[], float]) -> None:
-        """Send again what is behind or missing. Errors as `Fixer.run`."""
+    def fix(self, writing: Marketo, clock: Callable[[], float], wait: Callable[[float], bool]) -> None:
+        """Send again what is behind or missing. Arguments and errors as for `Fixer`."""
         assert self._steps is not None  # noqa: S101 - there is nothing to fix before `compare`
-        fixer = Fixer(marketo, self._book, self._steps, clock, self._on_progress)
+        fixer = Fixer(self._marketo, writing, self._book, self._steps, clock, wait, self._on_progress)
         try:
             fixer.run()
         finally:

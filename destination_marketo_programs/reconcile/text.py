@@ -11,7 +11,7 @@ from rich.text import Text
 
 from destination_marketo_programs.reconcile.fix import Fix
 from destination_marketo_programs.reconcile.verdicts import FIXABLE, OPEN, Verdict
-from destination_marketo_programs.text import counted, joined, on_one_line, quoted
+from destination_marketo_programs.text import counted, on_one_line, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +26,8 @@ MAX_LEADS_LISTED = 20
 """Leads of one program in text; JSON has all of them."""
 
 _INDENT = (0, 0, 0, 2)
+_COMMAND = "  "
+_MAY_WRAP = ("Sent", "In Marketo", "Fix")
 _VERDICTS = {
     Verdict.AS_SENT: ("as sent", "in the status that was sent"),
     Verdict.AHEAD: ("ahead", "at a higher step"),
@@ -122,7 +124,8 @@ def print_text(
             "deleted, or moved to a workspace that the user cannot see.\n"
         )
     for sentence in (*found.notes, *_imports(found.confirmed), *_next_steps(found, command)):
-        console.print(sentence)
+        # A command that is folded cannot be copied.
+        console.print(sentence, soft_wrap=sentence.startswith(_COMMAND))
 
 
 def _print_program(console: Console, program: ProgramFindings, leads: Sequence[Finding]) -> None:
@@ -153,7 +156,7 @@ def _table_of(leads: Sequence[Finding]) -> Table:
     fixed = any(lead.fix for lead in leads)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("Lead", "Verdict", "Sent", "In Marketo", "Delivered", "Record", *(("Fix",) if fixed else ())):
-        table.add_column(name, overflow="fold", no_wrap=name in ("Lead", "Verdict", "Record"))
+        table.add_column(name, overflow="fold", no_wrap=name not in _MAY_WRAP)
     for lead in leads:
         row: list[str | Text] = [
             str(lead.lead or "not known"),
@@ -191,13 +194,13 @@ def _imports(confirmed: Confirmed | None) -> Iterator[str]:
 def _next_steps(found: Findings, command: str) -> Iterator[str]:
     totals = {verdict: sum(program.verdicts.get(verdict, 0) for program in found.programs) for verdict in Verdict}
     if found.fixed:
-        parts = [f"{counted(count, 'lead')} {_FIXES[fix]}" for fix, count in sorted(found.fixed.items())]
-        yield f"Fix: {joined(parts)}."
+        parts = [f"{counted(found.fixed[fix], 'lead')} {text}" for fix, text in _FIXES.items() if fix in found.fixed]
+        yield f"Fix: {'; '.join(parts)}."
         if not found.may_read_activities:
             yield NO_ACTIVITIES
     elif fixable := sum(totals[verdict] for verdict in FIXABLE):
         yield f"{counted(fixable, 'lead is', 'leads are')} behind or missing. To send them again, run:"
-        yield f"  {command} --fix"
+        yield f"{_COMMAND}{command} --fix"
     if gone := totals[Verdict.PERSON_GONE]:
         yield (
             f"{counted(gone, 'person is', 'people are')} no longer in Marketo under the ID or email that is stored. "

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-
-from destination_marketo_programs.report.text import safe
-from destination_marketo_programs.report.writing import as_json, as_text, summary_of, write_report
+from destination_marketo_programs.report.summarise import shell_word
+from destination_marketo_programs.report.text import headline, render_text, sums
+from destination_marketo_programs.report.writing import as_json, summary_of, write_rejected, write_report
 from destination_marketo_programs.storage import StorageError
+from destination_marketo_programs.text import encodable, printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 DEFAULT_OUTPUT = "report.html"
+FILE_WIDTH = 100
+"""Width of text that goes to no terminal."""
+
+MAX_WIDTH = 120
+_PROGRESS_SECONDS = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,41 +37,94 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="outcome files, folders that hold them, or s3://bucket/path; several syncs make a timeline",
     )
     parser.add_argument(
-        "--output",
-        metavar="FILE",
-        help=f"where to write (html: {DEFAULT_OUTPUT}, with FILE-rejected.csv beside it; json, text: stdout)",
+        "--output", metavar="FILE", help=f"where to write (html: {DEFAULT_OUTPUT}; csv, json and text: standard output)"
     )
-    parser.add_argument("--format", choices=("html", "json", "text"), default="html", help="default: html")
+    parser.add_argument(
+        "--format",
+        choices=("html", "csv", "json", "text"),
+        default="html",
+        help="html: the page (default); csv: the rejected leads; json or text: the summary",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the report. Returns 0, or 1 with the reason on stderr."""
-    progress = Console(stderr=True, highlight=False, markup=False)
     try:
-        with progress.status("Reading outcomes…") as status:
-            _write(args, lambda count: status.update(f"Reading outcomes… {count:,}"))
+        _write(args)
     except StorageError as error:
-        print(f"report: {safe(str(error))}", file=sys.stderr)  # noqa: T201 - a command for people
+        _complain(str(error))
         return 1
     except OSError as error:
-        print(f"report: cannot write {error.filename}: {error.strerror}", file=sys.stderr)  # noqa: T201 - as above
+        _complain(f"{error.filename or 'the output'} cannot be written: {error.strerror or error}.")
         return 1
     return 0
 
 
-def _write(args: argparse.Namespace, on_progress: Callable[[int], None]) -> None:
+def _complain(text: str) -> None:
+    sys.stderr.write(f"report: {printable(text)}\n")
+
+
+def _write(args: argparse.Namespace) -> None:
     if args.format == "html":
-        written = write_report(args.outcomes, Path(args.output or DEFAULT_OUTPUT), on_progress=on_progress)
-        counts = written.summary.counts
-        print(  # noqa: T201 - a command for people
-            f"{counts.total:,} outcomes: {counts.delivered:,} delivered, {counts.unchanged:,} unchanged, "
-            f"{counts.skipped:,} skipped, {counts.rejected:,} rejected\n"
-            f"Page:           {written.page}\nRejected leads: {written.csv}"
-        )
+        with _progress() as on_progress:
+            written = write_report(args.outcomes, Path(args.output or DEFAULT_OUTPUT), on_progress=on_progress)
+        _say(f"{headline(written.summary)}\n{sums(written.summary)}\nPage: {shell_word(str(written.page))}\n")
         return
-    summary = summary_of(args.outcomes, on_progress=on_progress)
-    text = as_json(summary) + "\n" if args.format == "json" else as_text(summary)
-    if args.output:
-        Path(args.output).write_text(text, "utf-8", errors="replace")
-    else:
-        sys.stdout.write(text)
+    if args.format == "csv":
+        with _output(args.output, encoding="utf-8-sig") as file, _progress() as on_progress:
+            write_rejected(args.outcomes, file, on_progress=on_progress)
+        return
+    with _progress() as on_progress:
+        summary = summary_of(args.outcomes, on_progress=on_progress)
+    text = as_json(summary) + "\n" if args.format == "json" else render_text(summary, _width(to_file=bool(args.output)))
+    with _output(args.output, encoding="utf-8") as file:
+        file.write(encodable(text))
+
+
+def _width(*, to_file: bool) -> int:
+    if to_file or not sys.stdout.isatty():
+        return FILE_WIDTH
+    return min(MAX_WIDTH, max(40, shutil.get_terminal_size((FILE_WIDTH, 25)).columns))
+
+
+@contextmanager
+def _output(path: str | None, *, encoding: str) -> Iterator[TextIO]:
+    if path:
+        with Path(path).open("w", encoding=encoding, errors="replace", newline="") as file:
+            yield file
+        return
+    # Standard output takes what the data say, whatever the locale can say.
+    sys.stdout.flush()
+    stream = io.TextIOWrapper(sys.stdout.buffer, encoding=encoding, errors="replace", newline="", write_through=True)
+    try:
+        yield stream
+    finally:
+        stream.detach().flush()
+
+
+def _say(text: str) -> None:
+    with _output(None, encoding="utf-8") as file:
+        file.write(encodable(text))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """A count on the terminal behind standard error, and nothing anywhere else."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    shown = 0.0
+
+    def show(count: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= _PROGRESS_SECONDS:
+            shown = time.monotonic()
+            sys.stderr.write(f"\rReading outcomes: {count:,}")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

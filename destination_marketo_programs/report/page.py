@@ -17,120 +17,54 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.report.page_data import page_data
+from destination_marketo_programs.report.text import headline, notes
+from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from destination_marketo_programs.report.page_data import Leads
     from destination_marketo_programs.report.summarise import Findings
-    from destination_marketo_programs.report.summary import Counts, Lead
+    from destination_marketo_programs.summary import Summary
 
-MAX_LEADS = 5_000
-MAX_TEXT = 400
-"""Longest text of a lead on the page, in characters; the CSV file has it whole."""
+SCRIPTS = ("data.js", "export.js", "parts.js", "view.js")
+"""In this order they make one script."""
 
-_OUTCOMES = list(map(str, Result))
 _ASSETS = resources.files("destination_marketo_programs.report") / "assets"
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def render_page(findings: Findings, leads: Iterable[Lead], csv_name: str) -> str:
+def render_page(findings: Findings, leads: Leads) -> str:
     """The page's HTML.
 
     Args:
         findings: what it says.
-        leads: rejected leads to list, at most `MAX_LEADS`.
-        csv_name: name of the file beside it that has all of them.
+        leads: gives at most so many leads, those to act on first.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    style = _asset("report.css")
+    script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, SCRIPTS)) + "\n})();\n"
     summary = findings.summary
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(_asset("report.html")).render(
         summary=summary,
-        period=_period(summary.first_at, summary.last_at),
-        syncs=f"{len(summary.runs):,} sync{'' if len(summary.runs) == 1 else 's'}",
+        headline=headline(summary),
+        notes=notes(summary),
+        period=_period(summary),
         generated=_minute(summary.generated_at),
-        csv_name=csv_name,
+        verdict_at=_minute(summary.verdicts[0].at) if summary.verdicts else "",
         style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own files
         style_hash=_digest(style),
         script_hash=_digest(script),
-        data=Markup(as_inert_json(_data(findings, leads))),  # noqa: S704 - escaped by as_inert_json
+        data=Markup(as_inert_json(page_data(findings, leads))),  # noqa: S704 - escaped by as_inert_json
     )
 
 
-def as_inert_json(data: object) -> str:
+def as_inert_json(data: Any) -> str:
     """JSON in which no character means anything to an HTML parser."""
     text = msgspec.json.encode(data).decode()
     for character, escape in _ESCAPES.items():
         text = text.replace(character, escape)
     return text
-
-
-def _data(findings: Findings, leads: Iterable[Lead]) -> dict[str, Any]:
-    summary = findings.summary
-    events = {each.name: i for i, each in enumerate(summary.events)}
-    programs = {each.name: i for i, each in enumerate(summary.programs)}
-    reasons = {(each.outcome, each.category, each.code): i for i, each in enumerate(summary.reasons)}
-    grouped: dict[tuple[int, int, int, int | None], int] = {}
-    for cell, count in findings.cells.items():
-        key = (
-            events[cell.event],
-            programs[_program(cell.program_id)],
-            _OUTCOMES.index(cell.outcome),
-            reasons.get((cell.outcome, cell.category, cell.code)),
-        )
-        grouped[key] = grouped.get(key, 0) + count
-    return {
-        "events": [_clipped(name) for name in events],
-        "programs": list(programs),
-        "outcomes": _OUTCOMES,
-        "reasons": [
-            {
-                "outcome": each.outcome,
-                "category": each.category,
-                "code": each.code,
-                "title": each.title,
-                "explanation": each.explanation,
-                "fix": each.fix,
-                "command": each.replay_command,
-            }
-            for each in summary.reasons
-        ],
-        "cells": [(*key, count) for key, count in grouped.items()],
-        "runs": [{"label": run.label, "kinds": _kinds(run.counts)} for run in summary.runs],
-        "rejected_total": summary.counts.rejected,
-        "leads": [
-            (
-                lead.at,
-                _clipped(lead.name),
-                _clipped(lead.email),
-                _clipped(lead.company),
-                _clipped(lead.record_key),
-                events[lead.counted_event],
-                _clipped(lead.event),
-                programs[_program(lead.program_id)],
-                _clipped(lead.program_status),
-                reasons["rejected", lead.category, lead.code],
-                _clipped(lead.message),
-                lead.lead_id,
-                _clipped(lead.request_id),
-            )
-            for lead in leads
-        ],
-    }
-
-
-def _program(program_id: int | None) -> str | None:
-    return None if program_id is None else str(program_id)
-
-
-def _kinds(counts: Counts) -> list[int]:
-    return [counts.delivered, counts.unchanged, counts.skipped, counts.rejected]
-
-
-def _clipped(text: str | None) -> str | None:
-    return text if text is None or len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _asset(name: str) -> str:
@@ -141,9 +75,10 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _period(first_at: str, last_at: str) -> str:
-    first, last = _minute(first_at), _minute(last_at)
-    return last if first == last else f"{first} to {last}"
+def _period(summary: Summary) -> str:
+    first, last = _minute(summary.first_at), _minute(summary.last_at)
+    syncs = counted(len(summary.runs), "sync")
+    return f"{last} · {syncs}" if first == last else f"{first} to {last} · {syncs}"
 
 
 def _minute(at: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
@@ -12,30 +12,65 @@ import msgspec
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.report.summary import Counts, Reason, Slice, Summary, SyncRun
 from destination_marketo_programs.storage import Kind
+from destination_marketo_programs.summary import (
+    Cell,
+    Counts,
+    Part,
+    Reason,
+    Slice,
+    Summary,
+    SyncRun,
+    Verdict,
+    who_acts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from destination_marketo_programs.report.summary import Cell
-    from destination_marketo_programs.report.tally import RunTally, Tally
+    from destination_marketo_programs.report.database import Database, RunTally
+    from destination_marketo_programs.report.tally import ReasonKey, ReasonTally, Tally
     from destination_marketo_programs.storage import OutcomeFile
+    from destination_marketo_programs.storage.runs import ProgramInfo, ReconcileFile
 
-MAX_BARS = 40
+MAX_BARS = 200
 """A timeline with more bars than this is put together by day, and then by month."""
 
-_S3 = "s3://"
+MAX_PARTS_SHOWN = 50
+
+_WHO_ORDER = ("you", "source", "nobody")
 _LEN_DAY, _LEN_MONTH = len("2026-11-23"), len("2026-11")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One sync, or a period of several, with its outcomes by number of their cell."""
+
+    run: SyncRun
+    cells: Counter[int]
+    numbers: frozenset[int]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The summary, and the counts it was made of, for whoever filters them further."""
+    """The summary, and what it was made of, for whoever filters it further.
+
+    Attributes:
+        cells: see `Database`.
+        app_address: of Marketo's application, blank if no run file tells it.
+        program_info, event_names: from the run files, newest first.
+        reconciled: the newest verdicts; None if `reconcile` never ran.
+    """
 
     summary: Summary
-    cells: Counter[Cell]
+    bars: list[Bar]
+    cells: list[tuple[Cell, str]]
+    app_address: str
+    program_info: dict[int, ProgramInfo]
+    event_names: dict[str, str]
+    reconciled: ReconcileFile | None
 
 
 def summarise(tally: Tally, locations: Sequence[str], now: datetime) -> Findings:
@@ -46,48 +81,77 @@ def summarise(tally: Tally, locations: Sequence[str], now: datetime) -> Findings
         locations: as the user gave them.
         now: aware time of the report.
     """
-    cells = tally.cells()
-    dry = Counter({cell: count for cell, count in cells.items() if cell.dry_run})
-    real = cells - dry
-    counted = real or dry
+    database = tally.database
+    runs = database.run_files
+    reconciled = database.reader.reconciled(locations)
+    info: dict[int, ProgramInfo] = {}
+    events: dict[str, str] = {}
+    for run in runs:
+        for program in run.programs:
+            info.setdefault(program.id, program)
+        for event, name in run.events.items():
+            events.setdefault(event, name)
+    counted = Counter[Cell]()
+    for number, count in tally.cells.items():
+        counted[database.cells[number][0]] += count
+    bars = _bars(tally)
     summary = Summary(
         generated_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        locations=list(locations),
-        first_at=tally.first_at,
-        last_at=tally.last_at,
-        records=tally.records(dry_run=not real),
-        counts=_sum(counted.items()),
-        dry_run=bool(dry) and not real,
-        dry_run_left_out=dry.total() if real else 0,
-        other_events=tally.other_events,
-        reasons=_reasons(counted, tally.files),
-        events=_slices(counted, lambda cell: cell.event),
-        programs=_slices(counted, lambda cell: None if cell.program_id is None else str(cell.program_id)),
-        runs=_runs(tally.runs.values()),
+        locations=[readable(location) for location in locations],
+        first_at=database.first_at,
+        last_at=database.last_at,
+        leads=tally.leads,
+        outcomes=_sum(counted.items()),
+        since_last={name: tally.since_last[name] for name in ("new", "still", "fixed")},
+        dry_run=tally.dry_run,
+        dry_run_left_out=tally.dry_run_left_out,
+        other_events=database.other_events,
+        unreadable=sum(database.reader.unreadable.values()),
+        unknown=database.unknown,
+        reasons=_reasons(tally, database),
+        events=_slices(counted, lambda cell: cell.event, lambda name: events.get(name, "")),
+        programs=_slices(
+            counted,
+            lambda cell: None if cell.program_id is None else str(cell.program_id),
+            lambda name: info[int(name)].name if int(name) in info else "",
+        ),
+        runs=[bar.run for bar in bars],
+        verdicts=_verdicts(reconciled[:1], info),
     )
-    return Findings(summary, counted)
+    app_address = next((run.app_address for run in runs if run.app_address), "")
+    return Findings(summary, bars, database.cells, app_address, info, events, reconciled[0] if reconciled else None)
 
 
-def replay_command(category: str | None, code: str | None, files: Sequence[OutcomeFile]) -> str | None:
-    """Shell command that sends the rejected records of one kind again; None without a rejected file."""
+def command_again(category: str | None, files: Sequence[OutcomeFile]) -> str | None:
+    """Shell command that sends the rejected records of one category again; None without a rejected file.
+
+    It can be shown on any terminal and pasted into any shell of today, whatever the folders are called.
+    """
     folders = sorted({file.location.rpartition("/")[0] for file in files if file.kind is Kind.REJECTED})
-    if not folders:
+    if not folders or not category:
         return None
-    fetches = [
-        f"aws s3 cp --recursive --exclude '*' --include 'rejected-*.jsonl' {shlex.quote(folder)} rejected-leads"
-        for folder in folders
-        if folder.startswith(_S3)
-    ]
-    local = [folder for folder in folders if not folder.startswith(_S3)]
-    if len(local) > 1:
-        local = [os.path.commonpath(local)]
-    places = " ".join(map(shlex.quote, [*local, *(["rejected-leads"] if fetches else [])]))
-    pair = msgspec.json.encode({"category": category, "code": code}).decode()[1:-1]
-    send = (
-        f"grep -rhF --include='rejected-*.jsonl' {shlex.quote(pair)} {places} | "
-        "destination-marketo-programs write --config config.json --catalog catalog.json"
-    )
-    return " && ".join([*fetches, send])
+    places = " ".join(shell_word(folder) for folder in folders)
+    return f"destination-marketo-programs retry {places} --config config.json --category {shell_word(category)}"
+
+
+def shell_word(text: str) -> str:
+    """The text quoted for a shell, without a character that a terminal would obey."""
+    if _CONTROL.search(text) or any("\ud800" <= letter <= "\udfff" for letter in text):
+        return "$'" + "".join(map(_escaped, text)) + "'"
+    return shlex.quote(text)
+
+
+def readable(location: str) -> str:
+    """A path as text that can be stored and shown: bytes that are no text become question marks."""
+    return location.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _escaped(letter: str) -> str:
+    if letter in "'\\":
+        return f"\\{letter}"
+    if letter.isascii() and letter.isprintable():
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _sum(cells: Iterable[tuple[Cell, int]]) -> Counts:
@@ -97,39 +161,89 @@ def _sum(cells: Iterable[tuple[Cell, int]]) -> Counts:
     return counts
 
 
-def _reasons(cells: Counter[Cell], files: Sequence[OutcomeFile]) -> list[Reason]:
-    by_kind: Counter[tuple[str, str | None, str | None]] = Counter()
-    for cell, count in cells.items():
-        if cell.outcome in {Result.REJECTED, Result.SKIPPED}:
-            by_kind[cell.outcome, cell.category, cell.code] += count
-    reasons = []
-    for (outcome, category, code), count in by_kind.items():
-        hint = explain(category, code)
-        command = replay_command(category, code, files) if outcome == Result.REJECTED else None
-        reasons.append(Reason(outcome, category, code, count, hint.title, hint.explanation, hint.fix, command))
-    return sorted(reasons, key=lambda reason: (reason.outcome != Result.REJECTED, -reason.count, reason.title))
+def _reasons(tally: Tally, database: Database) -> list[Reason]:
+    reasons = [_reason(key, found, database) for key, found in tally.reasons.items()]
+    return sorted(reasons, key=lambda each: (_WHO_ORDER.index(each.who), -each.leads, each.title, each.code or ""))
 
 
-def _slices(cells: Counter[Cell], name_of: Callable[[Cell], str | None]) -> list[Slice]:
+def _reason(key: ReasonKey, found: ReasonTally, database: Database) -> Reason:
+    outcome, category, code = key
+    hint = explain(category, code)
+    cells = set[int]().union(*found.cells.values())
+    helps = outcome == Result.REJECTED and not cells.isdisjoint(database.retryable)
+    split = len(found.parts) > 1 or any(found.parts)
+    parts = [
+        _part(name, leads, found.cells[name], database) for name, leads in found.parts.most_common(MAX_PARTS_SHOWN)
+    ]
+    return Reason(
+        outcome,
+        category,
+        code,
+        found.count,
+        found.leads,
+        hint.title,
+        hint.explanation,
+        hint.fix,
+        who_acts(outcome, category),
+        parts if split else [],
+        command_again(category, database.files) if helps else None,
+    )
+
+
+def _part(name: str, leads: int, cells: Iterable[int], database: Database) -> Part:
+    entries: list[msgspec.Raw] = []
+    for mapping in dict.fromkeys(database.mappings[cell] for cell in sorted(cells) if cell in database.mappings):
+        entries += msgspec.json.decode(mapping, type=list[msgspec.Raw])
+    programs = {program for cell in cells if (program := database.cells[cell][0].program_id) is not None}
+    text = ",\n".join(bytes(entry).decode() for entry in dict.fromkeys(map(bytes, entries))) if entries else None
+    return Part(name, leads, sorted(programs), text)
+
+
+def _slices(cells: Counter[Cell], name_of: Callable[[Cell], str | None], label_of: Callable[[str], str]) -> list[Slice]:
     by_name: dict[str | None, Counts] = {}
     for cell, count in cells.items():
         by_name.setdefault(name_of(cell), Counts()).add(cell.outcome, count)
-    slices = [Slice(name, counts) for name, counts in by_name.items()]
+    slices = [Slice(name, counts, "" if name is None else label_of(name)) for name, counts in by_name.items()]
     return sorted(slices, key=lambda each: (-each.counts.rejected, -each.counts.total, each.name or ""))
 
 
-def _runs(runs: Iterable[RunTally]) -> list[SyncRun]:
-    ordered = sorted(runs, key=lambda run: (run.started_at, run.number))
-    if len(ordered) <= MAX_BARS:
-        return [SyncRun(run.started_at[:16].replace("T", " "), run.counts) for run in ordered]
-    days = _together(ordered, _LEN_DAY)
-    return days if len(days) <= MAX_BARS else _together(ordered, _LEN_MONTH)
+def _verdicts(newest: Sequence[ReconcileFile], info: dict[int, ProgramInfo]) -> list[Verdict]:
+    return [
+        Verdict(
+            program.program_id,
+            program.name or (info[program.program_id].name if program.program_id in info else ""),
+            file.at,
+            msgspec.to_builtins(program.verdicts),
+            program.from_elsewhere,
+        )
+        for file in newest
+        for program in file.programs
+    ]
 
 
-def _together(runs: Iterable[RunTally], length: int) -> list[SyncRun]:
-    periods: dict[str, Counts] = {}
+def _bars(tally: Tally) -> list[Bar]:
+    runs = [run for run in tally.database.runs.values() if not run.confirming and run.dry_run == tally.dry_run]
+    runs.sort(key=lambda run: (run.started_at, run.number))
+    syncs: dict[str, list[RunTally]] = {}
     for run in runs:
-        counts = periods.setdefault(run.started_at[:length], Counts())
+        syncs.setdefault(run.sync, []).append(run)
+    bars = [_bar(attempts[0].started_at[:16].replace("T", " "), attempts, tally) for attempts in syncs.values()]
+    for length in (_LEN_DAY, _LEN_MONTH):
+        if len(bars) > MAX_BARS:
+            periods: dict[str, list[RunTally]] = {}
+            for run in runs:
+                periods.setdefault(run.started_at[:length], []).append(run)
+            bars = [_bar(label, together, tally) for label, together in periods.items()]
+    return bars
+
+
+def _bar(label: str, runs: Sequence[RunTally], tally: Tally) -> Bar:
+    counts, cells = Counts(), Counter[int]()
+    new = still = fixed = 0
+    for run in runs:
+        cells.update(run.cells)
         for result in Result:
             counts.add(result, getattr(run.counts, result))
-    return [SyncRun(label, counts) for label, counts in periods.items()]
+        if (news := tally.run_news.get(run.number)) is not None:
+            new, still, fixed = new + news.new, still + news.still, fixed + news.fixed
+    return Bar(SyncRun(label, counts, new, still, fixed), cells, frozenset(run.number for run in runs))

@@ -1,150 +1,155 @@
-"""Counts stored outcomes, each record x program once, in bounded memory.
+"""Which stored outcomes count, and what they add up to.
 
-The outcomes pass by once; what is needed of each stays in a temporary SQLite database on disk, because a
-dictionary of a million keys would need more memory than a report may take.
+Within one run every outcome counts. Of several runs, for one record and program, the latest counts; and what a run
+said of a record for no program at all ends where a later run says anything of that record.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
 from collections import Counter
-from dataclasses import dataclass
-from hashlib import blake2b
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.hints import hint_text
-from destination_marketo_programs.outcomes import Category, Result
-from destination_marketo_programs.report.people import who_is
-from destination_marketo_programs.report.summary import Cell, Counts, Lead
-from destination_marketo_programs.storage import (
-    Kind,
-    OutcomeFile,
-    Reader,
-    StorageError,
-)
+import msgspec
+
+from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.report.database import Database, Wide, run_of, seconds_of
+from destination_marketo_programs.storage import Reader
+from destination_marketo_programs.summary import Cell, LeadCounts, lead_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
-    from destination_marketo_programs.storage import StoredOutcome
-
-MAX_EVENTS = 2_000
-OTHER_EVENTS = "(other events)"
-"""Stands for every event beyond `MAX_EVENTS`; a wrong mapping can make each record an event of its own."""
-
+NEW, STILL, FIXED = "new", "still", "fixed"
+_RANKS = {"rejected": 0, "delivered": 2, "unchanged": 3, "skipped": 4}
+_RANK_FIXED = 1
 _ROWS_PER_INSERT = 5_000
-_CACHE_KIB = 65_536
-_NO_PROGRAM = -1
-_RESULTS = frozenset(map(str, Result))
+_INSERT_LEAD = "INSERT INTO lead VALUES (?, ?, ?, ?, ?, ?)"
 
-# `latest` is small and takes keys in any order; what is wide is only ever appended, in the order of the files.
-_SCHEMA = """
-CREATE TABLE cell (number INTEGER PRIMARY KEY, dry_run INTEGER);
-CREATE TABLE latest (
-    record INTEGER, program INTEGER, cell INTEGER, run INTEGER, superseded INTEGER, at TEXT, rejection INTEGER,
-    PRIMARY KEY (record, program)
-) WITHOUT ROWID;
-CREATE TABLE rejected (
-    number INTEGER PRIMARY KEY, record INTEGER, program INTEGER, stream TEXT, record_key TEXT, event TEXT,
-    message TEXT, lead_id INTEGER, request_id TEXT, retryable INTEGER
-);
-CREATE TABLE person (rejection INTEGER PRIMARY KEY, name TEXT, email TEXT, company TEXT);
-CREATE VIEW lead AS
-SELECT rejected.number, dry_run, latest.cell, latest.at, stream, record_key, event, message, lead_id, request_id,
-       retryable, name, email, company
-FROM rejected
-JOIN latest ON latest.record = rejected.record AND latest.program = rejected.program
-    AND latest.rejection = rejected.number
-JOIN cell ON cell.number = latest.cell
-LEFT JOIN person ON person.rejection = rejected.number;
-"""
-# The latest outcome counts. Inside one run a record may come twice for one program, where the lower status was
-# superseded by the higher: then the one that went out counts, whichever was written last.
-_INSERT_LATEST = """
-INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (record, program) DO UPDATE
-SET cell = excluded.cell, run = excluded.run, superseded = excluded.superseded, at = excluded.at,
-    rejection = excluded.rejection
-WHERE CASE WHEN excluded.run = run AND excluded.superseded <> superseded
-      THEN excluded.superseded < superseded ELSE excluded.at >= at END
-"""
-_INSERT_REJECTED = "INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_PERSON = """
-INSERT OR REPLACE INTO person
-SELECT rejection, ?, ?, ? FROM latest WHERE record = ? AND program = ? AND rejection IS NOT NULL
-"""
-_RECORDS = """
-SELECT count(*) FROM (
-    SELECT DISTINCT record FROM latest JOIN cell ON cell.number = latest.cell WHERE cell.dry_run = ?
-)
-"""
-_ALL_LEADS = "SELECT * FROM lead WHERE dry_run = ? ORDER BY number"
-_LEADS_IN_TURN = """
-SELECT * FROM lead WHERE number IN (
-    SELECT rejection FROM (
-        SELECT rejection, row_number() OVER (PARTITION BY cell ORDER BY at DESC, rejection DESC) AS turn
-        FROM latest JOIN cell ON cell.number = latest.cell AND cell.dry_run = ?
-        WHERE rejection IS NOT NULL
-        ORDER BY turn LIMIT ?
-    )
-)
-ORDER BY at DESC, number DESC
+# Of more leads than a list takes, those to act on come first, and of these the latest of each reason in turn, so that
+# no reason crowds out another.
+_LEADS = """
+SELECT record, numbers, news FROM (
+    SELECT record, numbers, news, rank, at, row_number() OVER (PARTITION BY rank, cell ORDER BY at DESC, record) AS turn
+    FROM lead WHERE rank <= ?
+) ORDER BY rank, turn, at DESC LIMIT ?
 """
 
-_Row = tuple[object, ...]
+
+class _Row(NamedTuple):
+    record: int
+    program: int
+    stamp: int
+    cell: int
+    number: int
+
+
+class LeadOutcome(NamedTuple):
+    """What counts of one record for one program."""
+
+    cell: Cell
+    part: str
+    wide: Wide
+
+    @property
+    def told(self) -> bool:
+        """Whether there is a reason to tell: it was rejected or skipped."""
+        return self.cell.outcome in {Result.REJECTED, Result.SKIPPED}
+
+
+class Lead(msgspec.Struct):
+    """One record with all outcomes of it that count.
+
+    Attributes:
+        record: see `record_number`.
+        kind: see `lead_kind`.
+        news: `new`, `still` or `fixed`, seen from the last sync; blank where there is nothing to say.
+        name, email, company: from its rejected record, if there is one.
+        data: the rejected record as JSON; None if there is none, or a very long one.
+    """
+
+    record: int
+    kind: str
+    news: str
+    outcomes: list[LeadOutcome]
+    name: str | None = None
+    email: str | None = None
+    company: str | None = None
+    data: bytes | None = None
 
 
 @dataclass
-class RunTally:
-    """One attempt of a sync; `started_at` is UTC, from the file's name or else its first outcome."""
+class ReasonTally:
+    """What counts for one (outcome, category, code): outcomes, leads, and leads by part with the cells they are in."""
 
-    number: int
-    started_at: str
-    counts: Counts
+    count: int = 0
+    leads: int = 0
+    parts: Counter[str] = field(default_factory=Counter)
+    cells: dict[str, set[int]] = field(default_factory=dict)
+
+
+@dataclass
+class RunNews:
+    """Rejected outcomes of a run against the runs before it."""
+
+    new: int = 0
+    still: int = 0
+    fixed: int = 0
+
+
+ReasonKey = tuple[str, str | None, str | None]
 
 
 class Tally:
-    """Reads the outcomes of all files at the given places. A context manager: the database goes with it.
+    """Reads and counts. A context manager.
 
     Args:
         locations: as `find_files` takes them.
         on_progress: called now and then with the number of outcomes read so far.
+        reader: with the access that the places need; by default the machine's own.
 
     Attributes:
-        files: what was found.
-        runs: run name -> what it stored at the time, in the order of time.
-        first_at, last_at: earliest and latest `at`, empty without outcomes.
-        other_events: whether `OTHER_EVENTS` stands for several.
+        database: what was read.
+        dry_run: whether only outcomes of dry runs were found, and count.
+        dry_run_left_out: outcomes of dry runs beside real ones.
+        cells: outcomes that count, by number of their cell.
+        leads: leads that count.
+        reasons: why leads were rejected or skipped.
+        since_last: leads by `new`, `still` and `fixed`.
+        run_news: by number of the run.
 
     Raises:
-        StorageError: as `find_files` and `iter_outcomes`; or no file of outcomes is among them.
+        StorageError: as `Database`.
     """
 
-    def __init__(self, locations: Sequence[str], on_progress: Callable[[int], None] | None = None) -> None:
-        self._reader = Reader()
-        self.files = self._reader.find_files(locations)
-        if not any(file.kind is Kind.OUTCOMES for file in self.files):
-            raise StorageError(
-                locations[0], "there are only rejected records here.", "Name the outcomes-*.jsonl files as well."
-            )
-        self.runs: dict[str, RunTally] = {}
-        self.first_at = ""
-        self.last_at = ""
-        self.other_events = False
-        self._on_progress = on_progress or (lambda _: None)
-        self._read = 0
-        self._rejections = 0
-        self._cells: dict[Cell, int] = {}
-        self._events: set[str] = set()
-        self._folder = tempfile.TemporaryDirectory(prefix="marketo-report-")
-        self._database = sqlite3.connect(Path(self._folder.name) / "tally.sqlite", isolation_level=None)
+    def __init__(
+        self,
+        locations: Sequence[str],
+        on_progress: Callable[[int], None] | None = None,
+        reader: Reader | None = None,
+    ) -> None:
+        self.database = Database(reader or Reader(), locations, on_progress)
+        cells = self.database.cells
+        real = [cell for cell, _ in cells if not cell.dry_run]
+        self.dry_run = bool(cells) and not real
+        self.dry_run_left_out = 0
+        self.cells: Counter[int] = Counter()
+        self.leads = LeadCounts()
+        self.reasons: dict[ReasonKey, ReasonTally] = {}
+        self.since_last: Counter[str] = Counter()
+        self.run_news: dict[int, RunNews] = {}
+        syncs = [run for run in self.database.runs.values() if not run.confirming and run.dry_run == self.dry_run]
+        ordered = sorted(syncs, key=lambda run: (run.started_at, run.number))
+        self._sync_of = {run.number: run.sync for run in self.database.runs.values()}
+        self._last_sync = ordered[-1].sync if len({run.sync for run in ordered}) > 1 else None
+        self._rejected = [cell.outcome == Result.REJECTED for cell, _ in cells]
+        self._told = [cell.outcome in {Result.REJECTED, Result.SKIPPED} for cell, _ in cells]
         try:
-            self._fill()
+            self._count()
         except BaseException:
             self.close()
             raise
@@ -158,176 +163,123 @@ class Tally:
         self.close()
 
     def close(self) -> None:
-        """Remove the database."""
-        self._database.close()
-        self._folder.cleanup()
+        """Let go of the database."""
+        self.database.close()
 
-    def cells(self) -> Counter[Cell]:
-        """Number of records x programs by what they are counted by."""
-        by_number = {number: cell for cell, number in self._cells.items()}
-        rows = self._database.execute("SELECT cell, count(*) FROM latest GROUP BY cell")
-        return Counter({by_number[number]: count for number, count in rows})
+    def iter_leads(self, *, rejected_only: bool = False, limit: int = -1) -> Iterator[Lead]:
+        """Leads, those to act on first; at most `limit` of them if it is not negative."""
+        connection = self.database.connection
+        highest = _RANKS["rejected"] if rejected_only else max(_RANKS.values())
+        for record, packed, news in connection.execute(_LEADS, (highest, limit)):
+            outcomes = []
+            for cell, number in msgspec.json.decode(packed, type=list[tuple[int, int]]):
+                (line,) = connection.execute("SELECT line FROM wide WHERE number = ?", (number,)).fetchone()
+                outcomes.append(LeadOutcome(*self.database.cells[cell], msgspec.json.decode(line, type=Wide)))
+            lead = Lead(record, lead_kind(outcome.cell.outcome for outcome in outcomes), news, outcomes)
+            stored = connection.execute(
+                "SELECT name, email, company, data FROM stored WHERE record = ?", (record,)
+            ).fetchone()
+            if stored is not None:
+                lead.name, lead.email, lead.company, lead.data = stored
+            yield lead
 
-    def records(self, *, dry_run: bool) -> int:
-        """Number of distinct records of real outcomes, or of dry runs."""
-        return int(self._database.execute(_RECORDS, (dry_run,)).fetchone()[0])
-
-    def leads(self, *, dry_run: bool, limit: int | None = None) -> Iterator[Lead]:
-        """Rejected leads of real outcomes, or of dry runs.
-
-        With a limit they are the latest of each kind in turn, so that no kind crowds out another, latest first;
-        without, they come in the order of the files.
-        """
-        by_number = {number: cell for cell, number in self._cells.items()}
-        if limit is None:
-            rows = self._database.execute(_ALL_LEADS, (dry_run,))
-        else:
-            rows = self._database.execute(_LEADS_IN_TURN, (dry_run, limit))
-        for row in rows:
-            (_, _, number, at, stream, key, event, message, lead_id, request_id, retryable, name, email, company) = row
-            cell = by_number[number]
-            yield Lead(
-                at=at,
-                stream=stream,
-                record_key=key,
-                name=name,
-                email=email,
-                company=company,
-                event=event,
-                counted_event=cell.event,
-                program_id=cell.program_id,
-                program_status=cell.program_status,
-                category=cell.category,
-                code=cell.code,
-                message=message,
-                hint=hint_text(cell.category, cell.code),
-                lead_id=lead_id,
-                request_id=request_id,
-                retryable=bool(retryable),
-            )
-
-    def _fill(self) -> None:
-        # The database outlives nobody: no journal, no waiting for the disk.
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.executescript(_SCHEMA)
-        self._database.execute("BEGIN")
-        for file in self.files:
-            if file.kind is Kind.OUTCOMES:
-                self._read_outcomes(file)
-        dry_runs = {cell.dry_run for cell in self._cells}
-        for file in self.files:
-            if file.kind is Kind.REJECTED:
-                self._database.executemany(_INSERT_PERSON, _people_of(self._reader, file, dry_runs))
-        self._database.execute("COMMIT")
-        self._on_progress(self._read)
-
-    def _read_outcomes(self, file: OutcomeFile) -> None:
-        run = self.runs.setdefault(file.run, RunTally(len(self.runs), _text_of(file.started_at), Counts()))
-        latest: list[_Row] = []
-        rejected: list[_Row] = []
-        by_outcome: Counter[str] = Counter()
-        for outcome in self._reader.outcomes(file):
-            record = _record_number(file, outcome)
-            program = _NO_PROGRAM if outcome.program_id is None else outcome.program_id
-            cell = self._cell_number(file, outcome)
-            superseded = outcome.category == Category.SUPERSEDED
-            by_outcome[outcome.outcome] += 1
-            rejection = None
-            if outcome.outcome == Result.REJECTED:
-                self._rejections += 1
-                rejection = self._rejections
-                rejected.append((rejection, record, program, *_of_rejected(outcome)))
-            latest.append((record, program, cell, run.number, superseded, outcome.at, rejection))
-            self.last_at = max(self.last_at, outcome.at)
-            if not self.first_at or outcome.at < self.first_at:
-                self.first_at = outcome.at
-            run.started_at = run.started_at or outcome.at
-            if len(latest) >= _ROWS_PER_INSERT:
-                self._insert(latest, rejected)
-        self._insert(latest, rejected)
-        for name, count in by_outcome.items():
-            run.counts.add(name, count)
-
-    def _insert(self, latest: list[_Row], rejected: list[_Row]) -> None:
-        self._database.executemany(_INSERT_LATEST, latest)
-        self._database.executemany(_INSERT_REJECTED, rejected)
-        self._read += len(latest)
-        self._on_progress(self._read)
-        latest.clear()
-        rejected.clear()
-
-    def _cell_number(self, file: OutcomeFile, outcome: StoredOutcome) -> int:
-        event = outcome.event
-        if event is not None and event not in self._events:
-            if len(self._events) < MAX_EVENTS:
-                self._events.add(event)
-            else:
-                self.other_events = True
-                event = OTHER_EVENTS
-        cell = Cell(
-            event,
-            outcome.program_id,
-            outcome.program_status,
-            outcome.outcome,
-            outcome.category,
-            outcome.code,
-            outcome.dry_run,
+    def _count(self) -> None:
+        rows = self.database.connection.execute(
+            "SELECT record, program, stamp, cell, number FROM outcome ORDER BY record, program, stamp, number"
         )
-        number = self._cells.get(cell)
-        if number is None:
-            if outcome.outcome not in _RESULTS:
-                raise StorageError(
-                    file.location,
-                    f"it holds an outcome named {outcome.outcome[:40]!r}.",
-                    "It was written by a later version: use that version for the report.",
-                )
-            number = self._cells[cell] = len(self._cells)
-            self._database.execute("INSERT INTO cell VALUES (?, ?)", (number, outcome.dry_run))
-        return number
+        leads: list[tuple[object, ...]] = []
+        for record, group in groupby(map(_Row._make, rows), key=itemgetter(0)):
+            current, news = self._of_record(list(group))
+            if not current:
+                continue
+            if self.database.cells[current[0].cell][0].dry_run is not self.dry_run:
+                self.dry_run_left_out += len(current)
+                continue
+            leads.append(self._lead(record, current, news))
+            if len(leads) >= _ROWS_PER_INSERT:
+                self.database.connection.executemany(_INSERT_LEAD, leads)
+                leads.clear()
+        self.database.connection.executemany(_INSERT_LEAD, leads)
 
+    def _of_record(self, rows: list[_Row]) -> tuple[list[_Row], str]:
+        """Outcomes of one record that count, and what is new about it."""
+        if len(rows) == 1 and self._last_sync is None:
+            return rows, ""
+        current: list[_Row] = []
+        news: set[str] = set()
+        latest = max(rows, key=lambda row: row.stamp).stamp
+        none = self.database.no_program
+        for program, group in groupby(rows, key=itemgetter(1)):
+            told = list(group)
+            run = run_of(max(row.stamp for row in told))
+            if program == none and run_of(latest) != run:
+                if any(self._rejected[row.cell] for row in told):
+                    news.add(FIXED)
+                continue
+            counting = [row for row in told if run_of(row.stamp) == run]
+            current += counting
+            news.add(self._news(told, run))
+        for one in (NEW, STILL):
+            if one in news:
+                return current, one
+        rejected = any(self._rejected[row.cell] for row in current)
+        return current, FIXED if FIXED in news and not rejected else ""
 
-def _of_rejected(outcome: StoredOutcome) -> _Row:
-    return (
-        outcome.stream,
-        outcome.record_key,
-        outcome.event,
-        outcome.message,
-        outcome.lead_id,
-        outcome.request_id,
-        outcome.retryable,
-    )
+    def _news(self, told: Iterable[_Row], run: int) -> str:
+        """What the runs in turn say of one record and program; counted for each run, returned for the last."""
+        if self._last_sync is None:
+            return ""
+        by_sync: dict[str, tuple[int, bool]] = {}
+        for row in told:
+            number = run_of(row.stamp)
+            sync = self._sync_of[number]
+            # Of the attempts of one sync, the last says what it came to.
+            by_sync[sync] = (number, self._rejected[row.cell] or by_sync.get(sync) == (number, True))
+        before = False
+        said = ""
+        for number, rejected in by_sync.values():
+            counted = self.run_news.setdefault(number, RunNews())
+            if rejected and before:
+                said = STILL
+                counted.still += 1
+            elif rejected:
+                said = NEW
+                counted.new += 1
+            elif before:
+                said = FIXED
+                counted.fixed += 1
+            elif said != FIXED:
+                said = ""
+            before = rejected
+        return STILL if said == NEW and self._sync_of[run] != self._last_sync else said
 
-
-def _record_number(file: OutcomeFile, outcome: StoredOutcome) -> int:
-    # Positions start afresh in every run.
-    position_in = file.run if outcome.record_key_is_position else ""
-    return _number_of(_key(position_in, outcome.stream, outcome.record_key, dry_run=outcome.dry_run))
-
-
-def _key(position_in: str, stream: str, record_key: str, *, dry_run: bool) -> str:
-    # A dry run says nothing about what a real one did: the two never replace each other.
-    return f"{position_in}\0{'dry' if dry_run else ''}\0{stream}\0{record_key}"
-
-
-def _text_of(time: datetime | None) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time else ""
-
-
-def _number_of(text: str) -> int:
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
-
-
-def _people_of(reader: Reader, file: OutcomeFile, dry_runs: Collection[bool]) -> Iterator[_Row]:
-    for line in reader.rejected(file):
-        who = who_is(line.record.data)
-        if not any(who):
-            continue
-        others = line.rejection.others or []
-        for rejection in (line.rejection, *others):
-            position_in = file.run if rejection.record_key_is_position is True else ""
-            program = _NO_PROGRAM if rejection.program_id is None else rejection.program_id
-            for dry in dry_runs:
-                record = _number_of(_key(position_in, line.record.stream, rejection.record_key, dry_run=dry))
-                yield (*who, record, program)
+    def _lead(self, record: int, current: Sequence[_Row], news: str) -> tuple[object, ...]:
+        cells = self.database.cells
+        kind = lead_kind(cells[row.cell][0].outcome for row in current)
+        self.leads.add(kind)
+        if news:
+            self.since_last[news] += 1
+        first = None
+        reasons: set[ReasonKey] = set()
+        parts: set[tuple[ReasonKey, str]] = set()
+        for row in current:
+            self.cells[row.cell] += 1
+            if not self._told[row.cell]:
+                continue
+            cell, part = cells[row.cell]
+            key = (cell.outcome, cell.category, cell.code)
+            reason = self.reasons.setdefault(key, ReasonTally())
+            reason.count += 1
+            reasons.add(key)
+            parts.add((key, part))
+            reason.cells.setdefault(part, set()).add(row.cell)
+            if self._rejected[row.cell] and first is None:
+                first = row.cell
+        for key in reasons:
+            self.reasons[key].leads += 1
+        for key, part in parts:
+            self.reasons[key].parts[part] += 1
+        rank = _RANK_FIXED if news == FIXED else _RANKS[kind]
+        at = seconds_of(max(row.stamp for row in current))
+        packed = msgspec.json.encode([(row.cell, row.number) for row in current])
+        return (record, rank, current[0].cell if first is None else first, at, packed, news)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,77 +10,124 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from destination_marketo_programs.text import counted, on_one_line, printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from destination_marketo_programs.report.summary import Counts, Slice, Summary
+    from destination_marketo_programs.summary import Counts, Reason, Slice, Summary
 
 MAX_ROWS = 20
-"""Events or programs listed; the rest is in the page and in JSON."""
+"""Events, programs, syncs or parts of a reason listed; the rest is in the page and in JSON."""
 
-_INDENT = (0, 0, 0, 4)
-# A terminal obeys control characters, and shows text in another order after a bidirectional one.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+MAX_NAME = 60
+HEADINGS = {
+    "you": "You can fix",
+    "source": "To fix in the source",
+    "nobody": "Skipped by your configuration",
+}
 
 
 def render_text(summary: Summary, width: int = 100) -> str:
-    """The summary in lines of at most `width` characters; without colours. Values are made safe for a terminal."""
+    """The summary in lines of at most `width` characters, without colours and without blanks at their ends.
+
+    Values are made safe for a terminal. Commands are whole, however long, so that they can be pasted.
+    """
     console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, emoji=False, markup=False)
-    counts = summary.counts
     if summary.dry_run:
         console.print("DRY RUN: nothing was written to Marketo. This is what would have happened.\n")
-    console.print(
-        f"{_number(counts.total, 'outcome')} of {_number(summary.records, 'record')} "
-        f"in {_number(len(summary.runs), 'sync')}: "
-        f"{counts.delivered:,} delivered ({counts.created:,} created, {counts.updated:,} updated, "
-        f"{counts.imported:,} imported), {counts.unchanged:,} unchanged, {counts.skipped:,} skipped, "
-        f"{counts.rejected:,} rejected\n"
-    )
-    for outcome, heading in (("rejected", "To fix"), ("skipped", "Left out by the configuration")):
-        reasons = [reason for reason in summary.reasons if reason.outcome == outcome]
+    console.print(headline(summary))
+    console.print(f"{sums(summary)}\n")
+    for who, heading in HEADINGS.items():
+        reasons = [reason for reason in summary.reasons if reason.who == who]
         if reasons:
             console.print(f"{heading}:\n")
         for reason in reasons:
-            code = f" {safe(reason.code)}" if reason.code else ""
-            console.print(f"  {reason.count:,} x {reason.title} [{safe(reason.category or '')}{code}]")
-            console.print(Padding(f"{reason.explanation} {reason.fix}", _INDENT))
-            if reason.replay_command:
-                # Whole, so that it can be pasted.
-                console.print(Text(f"    $ {safe(reason.replay_command)}"), soft_wrap=True)
-            console.print()
-    console.print(_table("Program", summary.programs))
+            _print_reason(console, reason)
+    console.print(_table("Program", summary.programs, width))
     console.print()
-    console.print(_table("Event", summary.events))
+    console.print(_table("Event", summary.events, width))
     if len(summary.runs) > 1:
         console.print()
-        console.print(_rows("Sync (UTC)", [(run.label, run.counts) for run in summary.runs]))
+        console.print(_rows("Sync (UTC)", [(run.label, run.counts) for run in summary.runs[-MAX_ROWS:]], width))
+    for note in notes(summary):
+        console.print(f"\n{note}")
     assert isinstance(console.file, io.StringIO)  # noqa: S101 - it was made one above; says so to the type checker
-    return console.file.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
-def safe(text: str) -> str:
-    """The text without characters that a terminal would obey."""
-    return _UNSAFE.sub("�", text)
+def headline(summary: Summary) -> str:
+    """The first sentence of every form: how many leads were not delivered."""
+    leads = summary.leads
+    if not leads.total:
+        return "No leads."
+    if not leads.rejected:
+        return f"No lead was rejected: {counted(leads.total, 'lead')}."
+    was = "was" if leads.rejected == 1 else "were"
+    return f"{leads.rejected:,} of {counted(leads.total, 'lead')} {was} not delivered."
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def sums(summary: Summary) -> str:
+    """Leads and outcomes, in two sentences."""
+    leads, outcomes = summary.leads, summary.outcomes
+    return (
+        f"Leads: {leads.delivered:,} delivered, {leads.unchanged:,} unchanged, {leads.skipped:,} skipped, "
+        f"{leads.rejected:,} rejected.\n"
+        f"Outcomes by program: {outcomes.created:,} created, {outcomes.updated:,} updated, "
+        f"{outcomes.unchanged:,} unchanged, {outcomes.imported:,} imported, {outcomes.skipped:,} skipped, "
+        f"{outcomes.rejected:,} rejected."
+    )
 
 
-def _table(heading: str, slices: Sequence[Slice]) -> Table:
-    shown = [(each.name or "(none)", each.counts) for each in slices[:MAX_ROWS]]
-    table = _rows(heading, shown)
+def notes(summary: Summary) -> list[str]:
+    """What a reader must know about the figures."""
+    lines, unknown, dry = summary.unreadable, summary.unknown, summary.dry_run_left_out
+    found = []
+    if lines:
+        found.append(f"{counted(lines, 'line')} could not be read and {_are(lines)} not counted.")
+    if unknown:
+        found.append(
+            f"{counted(unknown, 'outcome')} of a later version {_are(unknown)} not counted. "
+            "Use that version to include them."
+        )
+    if dry:
+        found.append(f"{counted(dry, 'outcome')} of dry runs {_are(dry)} not counted.")
+    return found
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _print_reason(console: Console, reason: Reason) -> None:
+    code = f", Marketo code {printable(reason.code)}" if reason.code else ""
+    console.print(Padding(f"{counted(reason.leads, 'lead')}: {reason.title}", (0, 0, 0, 2)))
+    console.print(Padding(f"{on_one_line(reason.category or '')}{code}", (0, 0, 0, 4)))
+    for part in reason.parts[:MAX_ROWS]:
+        console.print(
+            Padding(f"{part.leads:,} x {on_one_line(part.name, MAX_NAME) or '(nothing given)'}", (0, 0, 0, 6))
+        )
+    console.print(Padding(f"{reason.explanation} {reason.fix}", (0, 0, 0, 4)))
+    if reason.again:
+        # Whole, so that it can be pasted.
+        console.print(Text(f"    $ {reason.again}"), soft_wrap=True)
+    console.print()
+
+
+def _table(heading: str, slices: Sequence[Slice], width: int) -> Table:
+    shown = [(f"{each.label} ({each.name})" if each.label else each.name or "(none)", each.counts) for each in slices]
+    table = _rows(heading, shown[:MAX_ROWS], width)
     if len(slices) > MAX_ROWS:
         table.caption = f"and {len(slices) - MAX_ROWS:,} more"
     return table
 
 
-def _rows(heading: str, rows: Sequence[tuple[str, Counts]]) -> Table:
+def _rows(heading: str, rows: Sequence[tuple[str, Counts]], width: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
     table.add_column(heading, overflow="fold")
     for title in ("Delivered", "Unchanged", "Skipped", "Rejected"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for name, counts in rows:
         numbers = (counts.delivered, counts.unchanged, counts.skipped, counts.rejected)
-        table.add_row(Text(safe(name)[:200]), *(f"{number:,}" for number in numbers))
+        table.add_row(Text(on_one_line(name, max(20, width - 50))), *(f"{number:,}" for number in numbers))
     return table

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import msgspec
 
-from destination_marketo_programs.report.page import MAX_LEADS, render_page
-from destination_marketo_programs.report.summarise import summarise
+from destination_marketo_programs.report.summarise import Findings, summarise
 from destination_marketo_programs.report.table import write_csv
 from destination_marketo_programs.report.tally import Tally
-from destination_marketo_programs.report.text import render_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from destination_marketo_programs.report.summary import Summary
+    from destination_marketo_programs.summary import Summary
 
 
 class Written(NamedTuple):
     """What `write_report` made."""
 
     page: Path
-    csv: Path
     summary: Summary
 
 
@@ -35,11 +33,11 @@ def write_report(
     now: datetime | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Written:
-    """Write the page, and the full list of rejected leads as CSV beside it (`<stem>-rejected.csv`).
+    """Write the page.
 
     Args:
         locations: files, folders, `s3://…`; see `storage.find_files`.
-        output: the page's path; its folder is created if need be.
+        output: the page's path; its folder is created if it does not exist.
         now: aware time of the report; the present one by default.
         on_progress: called now and then with the number of outcomes read.
 
@@ -47,15 +45,27 @@ def write_report(
         StorageError: the outcomes cannot be read.
         OSError: the report cannot be written.
     """
+    from destination_marketo_programs.report.page import render_page  # noqa: PLC0415 - only the page needs a template
+
     output.parent.mkdir(parents=True, exist_ok=True)
-    csv = output.with_name(f"{output.stem}-rejected.csv")
-    with Tally(locations, on_progress) as tally:
-        findings = summarise(tally, locations, now or datetime.now(UTC))
-        dry_run = findings.summary.dry_run
-        write_csv(csv, tally.leads(dry_run=dry_run))
-        page = render_page(findings, tally.leads(dry_run=dry_run, limit=MAX_LEADS), csv.name)
+    with _findings(locations, now, on_progress) as (tally, findings):
+        page = render_page(findings, tally.iter_leads)
     output.write_text(page, "utf-8", errors="replace")
-    return Written(output, csv, findings.summary)
+    return Written(output, findings.summary)
+
+
+def write_rejected(
+    locations: Sequence[str], output: TextIO, *, on_progress: Callable[[int], None] | None = None
+) -> int:
+    """Write the rejected leads as CSV, and return their number. Errors as for `write_report`.
+
+    Args:
+        locations: as for `write_report`.
+        output: text, opened with `newline=""`.
+        on_progress: as for `write_report`.
+    """
+    with _findings(locations, None, on_progress) as (tally, findings):
+        return write_csv(output, lambda: tally.iter_leads(rejected_only=True), findings)
 
 
 def summary_of(
@@ -65,8 +75,8 @@ def summary_of(
     on_progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """What the page would say, as data. Arguments and errors as for `write_report`."""
-    with Tally(locations, on_progress) as tally:
-        return summarise(tally, locations, now or datetime.now(UTC)).summary
+    with _findings(locations, now, on_progress) as (_, findings):
+        return findings.summary
 
 
 def as_json(summary: Summary) -> str:
@@ -74,6 +84,9 @@ def as_json(summary: Summary) -> str:
     return msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()
 
 
-def as_text(summary: Summary) -> str:
-    """The summary as text."""
-    return render_text(summary)
+@contextmanager
+def _findings(
+    locations: Sequence[str], now: datetime | None, on_progress: Callable[[int], None] | None
+) -> Iterator[tuple[Tally, Findings]]:
+    with Tally(locations, on_progress) as tally:
+        yield tally, summarise(tally, locations, now or datetime.now(UTC))

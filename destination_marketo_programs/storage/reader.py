@@ -82,6 +82,22 @@ class Reader:
             found.update((file.location, file) for file in files)
         return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
 
+    def with_others_of_their_runs(self, files: Sequence[OutcomeFile]) -> list[OutcomeFile]:
+        """The files; and beside outcomes the rejected records of the same run, beside these the outcomes."""
+        found = {file.location: file for file in files}
+        kinds: dict[tuple[str, str], set[Kind]] = {}
+        for file in files:
+            if file.started_at is not None:
+                kinds.setdefault((_folder_of(file), file.run), set()).add(file.kind)
+        runs = {run for run, found_kinds in kinds.items() if len(found_kinds) < len(Kind)}
+        for folder in {folder for folder, _ in runs}:
+            beside = self._find_s3(folder) if folder.startswith(S3_PREFIX) else _find_local(folder)
+            for file in beside:
+                run = (_folder_of(file), file.run)
+                if run in runs and file.kind not in kinds[run]:
+                    found.setdefault(file.location, file)
+        return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
+
     def outcomes(self, file: OutcomeFile, *, strict: bool = False) -> Iterator[StoredOutcome]:
         """The outcomes of one file. An incomplete last line, as a crash leaves it, is passed over.
 
@@ -267,6 +283,10 @@ _outcome_decoder = msgspec.json.Decoder(StoredOutcome)
 _rejected_decoder = msgspec.json.Decoder(RejectedRecord)
 _BAD_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that is no JSON, no text, or deeper than it goes."""
+
+
+def _folder_of(file: OutcomeFile) -> str:
+    return file.location.rpartition("/")[0] or "/"
 
 
 def _file(location: str, name: str, *, named_outright: bool) -> OutcomeFile | None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from destination_marketo_programs.activation.objects import ObjectSchemas
 from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
 from destination_marketo_programs.catalog import ConfiguredStream, stream_problems
 from destination_marketo_programs.config import Settings, load_settings
 from destination_marketo_programs.mapping import FieldCatalog, WritableField
+from destination_marketo_programs.marketo.assets import Program
+from destination_marketo_programs.marketo.leads import FieldInfo
 
 TEXT = WritableField("string", 255)
 FIELDS = FieldCatalog(lead={"email": TEXT, "firstName": TEXT}, member={"boothNotes": TEXT})
@@ -97,6 +102,35 @@ def test_columns_that_the_object_lacks_are_one_problem_for_each_stream() -> None
     ]
     assert '"member.boothNotes" for "boothNotes" and "firstName" for "first_name"' in problems[0]
     assert "30 more" in problems[1]
+
+
+NAMES = st.sampled_from(["email", "id", "event", "scan_count", "qualifier", "member.vip", "vip", "a b", "Q1", "\u00e9"])
+
+
+@given(
+    lead=st.dictionaries(NAMES, st.booleans()),
+    member=st.dictionaries(NAMES, st.booleans()),
+    qualifiers=st.lists(NAMES, max_size=4),
+    lookup=NAMES.filter(lambda name: name != "id"),
+)
+def test_what_discover_lists_is_what_a_stream_may_have(
+    lead: dict[str, bool], member: dict[str, bool], qualifiers: list[str], lookup: str
+) -> None:
+    settings = settings_of(
+        lead_sync={"lookup_field": lookup},
+        qualifier_mappings=[{"qualifier": name, "value": "x", "program_status": "Engaged"} for name in qualifiers],
+    )
+    described = [
+        {name: FieldInfo(name, "string", 255, updateable, name) for name, updateable in each.items()}
+        for each in (lead, member)
+    ]
+    schemas = ObjectSchemas(settings, *described)
+    fields = FieldCatalog(*({name: TEXT for name, updateable in each.items() if updateable} for each in (lead, member)))
+    for item in (schemas.program_members(), schemas.program(Program(1004, "A", "Event", "B", "C", None), [])):
+        assert set(item.properties) == set(item.columns.names())
+        assert list(column_problems([stream(item.name, *item.properties)], settings, fields)) == []
+        extra = stream(item.name, *item.properties, "not listed")
+        assert len(list(column_problems([extra], settings, fields))) == 1
 
 
 def test_columns_are_not_judged_by_fields_that_marketo_did_not_describe() -> None:

@@ -247,6 +247,16 @@ def test_a_qualifier_that_is_not_there_is_named_too() -> None:
     assert (verdict.rejected, verdict.detail) == (True, {"qualifier": "followup", "values": []})
 
 
+def test_what_a_summary_may_count_is_bounded() -> None:
+    """Each distinct text is kept until the end of the run."""
+    data = {"email": "a@b.co", "event_id": "e" * 1_000_000, "q": ["q" * 1_000_000 + str(n) for n in range(100)]}
+    mappings = [{"qualifier": "q", "value": "Yes", "program_status": "Engaged"}]
+    unlinked = mapped(data, program_links=[link(1, event="1")])
+    assert len(unlinked.unlinked_event or "") < 300
+    unmapped = mapped(data, qualifier_mappings=mappings)
+    assert sum(map(len, unmapped.unmapped_values)) < 6_000
+
+
 def test_many_and_long_values_are_cut() -> None:
     (verdict,) = mapped(
         {"email": "a@b.co", "q": [f"{number}" + "x" * 1_000 for number in range(100)]},

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     import requests_mock as mock
 
+    from destination_marketo_programs.marketo.retry import RetryPolicy
+
 ORIGIN = "https://123-ABC-456.mktorest.com"
 CLIENT_SECRET = "hJ8k/secret+part"
 API_USER = "connector-api@example.com"
@@ -59,9 +61,16 @@ class Api:
         self._numbers = itertools.count(1)
         mocker.get(f"{ORIGIN}/identity/oauth/token", json=self._token)
 
-    def new_client(self) -> MarketoClient:
+    def new_client(self, policy: RetryPolicy | None = None, *, read_only: bool = False) -> MarketoClient:
         return MarketoClient(
-            ORIGIN, "client-id", CLIENT_SECRET, self.gate, jitter=lambda: 0.0, on_token=self.told.append
+            ORIGIN,
+            "client-id",
+            CLIENT_SECRET,
+            self.gate,
+            policy,
+            jitter=lambda: 0.0,
+            on_token=self.told.append,
+            read_only=read_only,
         )
 
     def _token(self, _request: Any, _context: Any) -> dict[str, Any]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import logging
 import ssl
 import threading
 import traceback
+import tracemalloc
+import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
 import requests
 import urllib3
@@ -16,8 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination_marketo_programs.marketo.client import Call, MarketoClient, Reply, get
+from destination_marketo_programs.marketo.envelope import MisshapenError
 from destination_marketo_programs.marketo.errors import (
+    AnswerMisfitError,
     BadCredentialsError,
+    CertificatesError,
     ConfigurationFaultError,
     MarketoError,
     NotFoundError,
@@ -27,11 +35,17 @@ from destination_marketo_programs.marketo.errors import (
     StoppedError,
     TooLargeError,
     UnreachableError,
+    WriteAttemptedError,
 )
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
+from destination_marketo_programs.marketo.retry import RetryPolicy
+from destination_marketo_programs.marketo.transport import Answer, Request, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import requests_mock as mock
 
     from unit_tests.marketo.conftest import Api
 
@@ -84,15 +98,57 @@ def test_a_netrc_file_puts_no_other_credentials_into_a_call(
 def test_proxy_and_certificates_of_the_environment_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Self-hosted platforms reach the internet through both; `NO_PROXY` names Marketo where they do not."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates/company.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("NO_PROXY", "elsewhere.example")
     api.answers("GET", PATH, DONE)
     api.client.send(READ)
     assert api.calls[0].proxies["https"] == "http://proxy.example:3128"
-    assert api.calls[0].verify == "/certificates/company.pem"
+    assert api.calls[0].verify == certifi.where()
     monkeypatch.setenv("NO_PROXY", "mktorest.com")
     api.new_client().send(READ)
     assert not api.calls[1].proxies.get("https")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"])
+def test_no_proxy_comes_between_this_machine_and_itself(
+    origin: str, monkeypatch: pytest.MonkeyPatch, requests_mock: mock.Mocker
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/does/not/exist.pem")
+    requests_mock.get(f"{origin}/identity/oauth/token", json={"access_token": "t", "expires_in": 3600})
+    requests_mock.get(origin + PATH, json=DONE["json"])
+    MarketoClient(origin, "id", "secret", Gate(Pace(100, 5), Budget(None))).send(READ)
+    assert [dict(request.proxies) for request in requests_mock.request_history] == [{}, {}]
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file or directory"), (b"", "it holds none"), (b"no certificate", "it holds none")],
+)
+def test_a_wrong_file_of_certificates_is_told_as_what_it_is(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "company.pem"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(path))
+    with pytest.raises(CertificatesError) as raised:
+        api.client.send(READ)
+    assert (raised.value.variable, raised.value.path, raised.value.reason) == (variable, str(path), reason)
+    assert f"{variable} names {path}" in str(raised.value)
+    assert api.mocker.request_history == []
+
+
+def test_cookies_are_not_sent_back(api: Api) -> None:
+    api.answers("GET", PATH, {**DONE, "headers": {"Set-Cookie": "server=7; Path=/"}}, DONE)
+    api.client.send(READ)
+    api.client.send(READ)
+    assert "Cookie" not in api.calls[1].headers
 
 
 def test_a_token_serves_until_it_is_nearly_used_up(api: Api) -> None:
@@ -159,22 +215,16 @@ def test_threads_that_hold_the_same_refused_token_renew_it_once(monkeypatch: pyt
     both_refused = threading.Barrier(3)
     tokens: list[str] = []
 
-    def exchange(_client: MarketoClient, _method: str, path: str, **request: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code = 200
-        if path == "/identity/oauth/token":
+    def exchange(_transport: Transport, request: Request) -> Answer:
+        if request.target.startswith("/identity/oauth/token"):
             tokens.append(f"token-{len(tokens)}")
-            response._content = f'{{"access_token":"{tokens[-1]}","expires_in":3600}}'.encode()
-            return response
-        prepared = request["auth"](requests.Request("GET", "https://x").prepare())
-        if prepared.headers["Authorization"] == "Bearer token-0":
+            return Answer(200, f'{{"access_token":"{tokens[-1]}","expires_in":3600}}'.encode())
+        if request.headers["Authorization"] == "Bearer token-0":
             both_refused.wait(10)
-            response._content = b'{"success":false,"errors":[{"code":"602"}]}'
-        else:
-            response._content = b'{"success":true,"result":[]}'
-        return response
+            return Answer(200, b'{"success":false,"errors":[{"code":"602"}]}')
+        return Answer(200, b'{"success":true,"result":[]}')
 
-    monkeypatch.setattr(MarketoClient, "_exchange", exchange)
+    monkeypatch.setattr(Transport, "exchange", exchange)
     client = MarketoClient("https://x", "id", "secret", Gate(Pace(100, 5), Budget(None)))
     threads = [threading.Thread(target=client.send, args=(READ,)) for _ in range(3)]
     for thread in threads:
@@ -202,9 +252,9 @@ class WatchedLock:
 
 def test_a_thread_that_waited_for_a_token_takes_the_one_that_came(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = WatchedLock()
-    monkeypatch.setattr(api.client, "_token_lock", lock)
+    monkeypatch.setattr(api.client._tokens, "_lock", lock)
     fetched: list[float] = []
-    fetch = api.client._fetch_token_once
+    fetch = api.client._tokens._fetch_once
 
     def fetch_while_another_waits() -> object:
         fetched.append(api.clock.now)
@@ -212,7 +262,7 @@ def test_a_thread_that_waited_for_a_token_takes_the_one_that_came(api: Api, monk
             assert lock.wanted.acquire(timeout=10)
         return fetch()
 
-    monkeypatch.setattr(api.client, "_fetch_token_once", fetch_while_another_waits)
+    monkeypatch.setattr(api.client._tokens, "_fetch_once", fetch_while_another_waits)
     api.answers("GET", PATH, DONE)
     threads = [threading.Thread(target=api.client.send, args=(READ,), daemon=True) for _ in range(2)]
     for thread in threads:
@@ -242,9 +292,43 @@ def test_credentials_that_marketo_does_not_know_are_not_tried_again(api: Api, st
     assert api.secret not in str(raised.value)
 
 
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize("error", ["invalid_client", "unauthorized", "unauthorized_client"])
+def test_credentials_are_refused_with_marketos_sentence_under_any_status(api: Api, status: int, error: str) -> None:
+    """Taken for an unreachable service, it would be asked again for minutes, and the user sent to the address."""
+    body = {"error": error, "error_description": "Client authentication failed\x00"}
+    api.identity({"status_code": status, "json": body})
+    with pytest.raises(BadCredentialsError) as raised:
+        api.client.send(READ)
+    assert len(api.token_requests) == 1
+    assert raised.value.code == f"HTTP {status}"
+    assert raised.value.marketo_message == "Client authentication failed"
+
+
+def test_a_sentence_that_repeats_the_secret_is_not_passed_on(api: Api) -> None:
+    api.identity({"json": {"error": "invalid_client", "error_description": f"No client with {api.secret}"}})
+    with pytest.raises(BadCredentialsError) as raised:
+        api.client.send(READ)
+    assert raised.value.marketo_message is None
+
+
+def test_credentials_that_no_address_can_hold_are_refused_and_do_not_crash(api: Api) -> None:
+    """Half a character, out of a configuration that was cut in the middle."""
+    api.identity({"status_code": 401})
+    client = MarketoClient(api.origin, "id\ud800", "sec\udfffret", api.gate)
+    with pytest.raises(BadCredentialsError):
+        client.send(READ)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
+        {"json": {"error": "temporarily_unavailable"}},
+        {"json": {"error": "server_error", "error_description": "Try again"}},
+        {"json": {"error": ["odd"]}},
+        {"json": {"access_token": "t", "expires_in": "Infinity"}},
+        {"json": {"access_token": "t", "expires_in": [1]}},
+        {"text": "[" * 100_000},
         {"status_code": 502},
         {"status_code": 503, "text": "<html>"},
         {"status_code": 429},
@@ -299,7 +383,9 @@ def test_tokens_do_not_count_as_calls(api: Api) -> None:
         ({"requestId": "a#1", "result": [1], "warnings": [], "errors": []}, [1], "a#1"),
         ({"requestId": None, "result": None}, [], None),
         ({"requestId": 5, "warnings": ["No assets found for the given search criteria."]}, [], None),
-        ({"result": {"id": 1}}, [], None),
+        ({"requestId": "Ada Byron"}, [], None),
+        ({"requestId": "ada@example.org#1"}, [], None),
+        ({"requestId": "a41c#18f20b7d3e9", "result": []}, [], "a41c#18f20b7d3e9"),
         ({"errors": None, "result": [], "moreResult": False}, [], None),
     ],
 )
@@ -403,6 +489,18 @@ NO_USABLE_ANSWER = [
     {"json": {}},
     {"json": {"success": "true", "result": []}},
     {"json": {"success": False}},
+    {"json": {"success": True, "result": {"id": 1}}},
+    {"json": {"success": True, "result": "none"}},
+    {"json": {"success": 1, "result": []}},
+    {"json": {"success": False, "errors": {"code": "606"}}},
+    {"json": {"success": False, "errors": [["606"]]}},
+    {"json": {"success": False, "errors": [{"code": "Ada Byron has left", "message": "text"}]}},
+    {"json": {"success": False, "errors": [{"code": {"number": 606}}]}},
+    {"text": '{"success":true,"result":' + "[" * 100_000},
+    {"text": '{"success":true,"result":[' + "7" * 5_000 + "]}"},
+    {"content": b"not gzip", "headers": {"Content-Encoding": "gzip"}},
+    {"content": gzip.compress(b'{"success":true}')[:-9], "headers": {"Content-Encoding": "gzip"}},
+    {"content": b"x", "headers": {"Content-Encoding": "br"}},
     {"json": {"success": False, "errors": []}},
     {"json": {"success": False, "errors": None}},
     {"json": {"success": False, "errors": ["606"]}},
@@ -480,11 +578,11 @@ def test_retries_end_with_the_window_and_not_before(api: Api) -> None:
 
 
 def test_a_shorter_window_is_kept_as_well(api: Api) -> None:
-    api.client.window_seconds = 10.0
+    client = api.new_client(RetryPolicy().for_check())
     api.answers("GET", PATH, {"status_code": 503})
     began = api.clock.now
     with pytest.raises(UnreachableError):
-        api.client.send(READ)
+        client.send(READ)
     assert 10 <= api.clock.now - began <= 30
 
 
@@ -514,7 +612,7 @@ def test_606_lowers_the_pace_and_615_the_calls_at_once(api: Api) -> None:
 
 def test_the_budget_ends_calls_before_they_are_made(api: Api) -> None:
     api.gate.budget = Budget(10)
-    api.gate.budget.used_before = 8
+    api.gate.budget.note_used_before(8)
     api.answers("GET", PATH, DONE)
     api.client.send(READ)
     api.client.send(READ)
@@ -693,8 +791,102 @@ def test_addresses_of_nearly_8_kb_are_posted(length: int) -> None:
 
 
 def test_a_file_is_handed_over_as_it_is_but_a_failure_in_its_place_is_seen(api: Api) -> None:
-    call = Call("failures", "GET", "/bulk/v1/x.json", as_text=True)
-    api.answers("GET", "/bulk/v1/x.json", {"content": b"email,reason\n\xff"}, failure("610"))
-    assert api.client.send(call) == Reply([], None, {}, b"email,reason\n\xff")
+    call = Call("failures", "GET", "/bulk/v1/x.json", as_file=True)
+    long = b"email,reason\n" + b"a@example.org,\xff\n" * 200_000
+    api.answers("GET", "/bulk/v1/x.json", {"content": b"email,reason\n\xff"}, {"content": long}, failure("610"))
+    for content in (b"email,reason\n\xff", long):
+        file = api.client.send(call).file
+        assert file is not None
+        with file:
+            assert file.read() == content
     with pytest.raises(NotFoundError):
         api.client.send(call)
+
+
+def test_an_object_in_place_of_a_file_is_said(api: Api) -> None:
+    api.answers("GET", "/bulk/v1/x.json", DONE)
+    with pytest.raises(AnswerMisfitError, match="an object and not a file"):
+        api.client.send(Call("failures", "GET", "/bulk/v1/x.json", as_file=True))
+
+
+# --- compressed answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000])
+def test_a_compressed_answer_is_read(api: Api, encoding: str, size: int) -> None:
+    body = json.dumps({"success": True, "result": ["x" * size]}).encode()
+    api.answers("GET", PATH, {"content": gzip.compress(body), "headers": {"Content-Encoding": encoding}})
+    assert api.client.send(READ).result == ["x" * size]
+    assert api.calls[0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_an_answer_that_unpacks_to_more_than_any_call_needs_is_refused_in_little_memory(api: Api) -> None:
+    """A megabyte may hold a gigabyte."""
+    bomb = zlib.compressobj(9, wbits=31)
+    zeros = bytes(1_000_000)
+    packed = b"".join([bomb.compress(b'{"success":true,"result":["'), *(bomb.compress(zeros) for _ in range(300))])
+    packed += bomb.flush()
+    api.answers("POST", PATH, {"content": packed, "headers": {"Content-Encoding": "gzip"}})
+    tracemalloc.start()
+    try:
+        with pytest.raises(OutcomeUnknownError) as raised:
+            api.client.send(CREATE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert raised.value.code == "answer of more than 16,000,000 bytes"
+    assert peak < 40_000_000
+
+
+# --- reading only --------------------------------------------------------------------------------------------
+
+
+def test_a_connection_for_reading_refuses_whatever_could_write(api: Api) -> None:
+    """Held where calls leave: whatever is added above, it cannot write."""
+    client = api.new_client(read_only=True)
+    for call in (UPDATE, CREATE, Call("x", "DELETE", PATH), Call("x", "POST", PATH, form=(("a", "b"),))):
+        with pytest.raises(WriteAttemptedError, match=call.endpoint):
+            client.send(call)
+    assert api.mocker.request_history == []
+    api.answers("GET", PATH, DONE)
+    api.answers("POST", PATH, DONE)
+    for call in (READ, get("query", PATH, {"filterValues": "x" * 9_000}), UPDATE._replace(changes_nothing=True)):
+        client.send(call)
+    assert len(api.calls) == 3
+
+
+# --- shapes --------------------------------------------------------------------------------------------------
+
+
+def misread(_reply: Reply) -> int:
+    raise MisshapenError("`step` is a list and not a whole number")
+
+
+def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_said(api: Api) -> None:
+    api.answers("GET", PATH, DONE)
+    with pytest.raises(AnswerMisfitError) as raised:
+        api.client.send(READ, misread)
+    assert len(api.calls) == 3
+    assert str(raised.value) == (
+        "Marketo query_leads: the answer cannot be used: `step` is a list and not a whole number, request a#1"
+    )
+
+
+def test_other_failures_do_not_use_up_the_tries_for_a_usable_answer(api: Api) -> None:
+    answers: Iterator[Callable[[Reply], Any]] = iter([misread, misread, lambda reply: reply.result])
+
+    def read(reply: Reply) -> Any:
+        return next(answers)(reply)
+
+    busy = failure("608")
+    api.answers("GET", PATH, busy, busy, DONE, busy, DONE, DONE)
+    assert api.client.send(READ, read) == [{"id": 1}]
+    assert len(api.calls) == 6
+
+
+def test_a_create_whose_answer_cannot_be_used_is_left_to_the_caller(api: Api) -> None:
+    api.answers("POST", PATH, DONE)
+    with pytest.raises(OutcomeUnknownError):
+        api.client.send(CREATE, misread)
+    assert len(api.calls) == 1

@@ -11,18 +11,25 @@ from hypothesis import strategies as st
 from destination_marketo_programs.marketo.errors import (
     RECORD_CATEGORIES,
     RESPONSE_CODES,
+    AnswerMisfitError,
+    ConfigurationFaultError,
+    ExtractRefusal,
     MarketoError,
     Next,
+    NotFoundError,
     OutcomeUnknownError,
+    QuotaReachedError,
     RefusedError,
+    TooLargeError,
     UnreachableError,
     category_for,
+    extract_refusal,
     rule_for,
 )
 from destination_marketo_programs.marketo.retry import (
     LONGEST_DELAY_SECONDS,
     Failure,
-    Verdict,
+    Retry,
     decide,
     delay_seconds,
 )
@@ -31,14 +38,10 @@ from destination_marketo_programs.outcomes import Category
 WINDOW = 120.0
 
 # Adobe's table with its advice: code -> what becomes of a create, and of a call that may be repeated, at first sight.
-AGAIN, RENEW, UNKNOWN = Verdict.AGAIN, Verdict.RENEW_TOKEN, Verdict.UNKNOWN
-CONFIGURATION, NOT_FOUND, REFUSED, QUOTA = (
-    Verdict.CONFIGURATION,
-    Verdict.NOT_FOUND,
-    Verdict.REFUSED,
-    Verdict.QUOTA,
-)
-FIRST_TIME: dict[str, tuple[Verdict, Verdict]] = {
+Decision = Retry | type[MarketoError]
+AGAIN, RENEW, UNKNOWN = Retry.AGAIN, Retry.WITH_NEW_TOKEN, OutcomeUnknownError
+CONFIGURATION, NOT_FOUND, REFUSED, QUOTA = ConfigurationFaultError, NotFoundError, RefusedError, QuotaReachedError
+FIRST_TIME: dict[str, tuple[Decision, Decision]] = {
     "500": (UNKNOWN, AGAIN),
     "502": (UNKNOWN, AGAIN),
     "600": (RENEW, RENEW),
@@ -116,7 +119,7 @@ def test_what_is_tried_again_ends_the_sync_and_never_rejects_a_record(code: str)
         for rows in (0, 1)
     }
     unclear = code in ("1014", "699", "10000", "")
-    assert verdicts == ({AGAIN, Verdict.UNREACHABLE, REFUSED} if unclear else {AGAIN, Verdict.UNREACHABLE})
+    assert verdicts == ({AGAIN, UnreachableError, REFUSED} if unclear else {AGAIN, UnreachableError})
 
 
 @pytest.mark.parametrize("code", ["500", "502", "604", "611"])
@@ -132,22 +135,22 @@ def test_a_create_whose_fate_is_unknown_is_never_repeated_here(
     ("code", "rows", "tries", "verdict"),
     [
         ("604", 300, 2, AGAIN),
-        ("604", 300, 3, Verdict.SPLIT),
-        ("611", 2, 3, Verdict.SPLIT),
+        ("604", 300, 3, TooLargeError),
+        ("611", 2, 3, TooLargeError),
         ("604", 1, 9, AGAIN),
         ("604", 0, 9, AGAIN),
         ("502", 300, 9, AGAIN),
     ],
 )
 def test_a_batch_that_is_too_much_or_poisoned_is_split_after_a_few_tries(
-    code: str, rows: int, tries: int, verdict: Verdict
+    code: str, rows: int, tries: int, verdict: Decision
 ) -> None:
     assert decide(failed(code, rows=rows, tries=tries), WINDOW) is verdict
 
 
 def test_413_is_split_down_to_the_record_that_is_too_large() -> None:
     too_large = Failure(Next.SPLIT, "HTTP 413", 1, 0.0, False, 2, False, 0)
-    assert decide(too_large, WINDOW) is Verdict.SPLIT
+    assert decide(too_large, WINDOW) is TooLargeError
     assert decide(too_large._replace(rows=1), WINDOW) is REFUSED
     assert decide(too_large._replace(rows=0), WINDOW) is REFUSED
 
@@ -157,12 +160,12 @@ def test_413_is_split_down_to_the_record_that_is_too_large() -> None:
     [
         (119.0, 1, True, AGAIN),
         (120.0, 1, True, REFUSED),
-        (120.0, 1, False, Verdict.UNREACHABLE),
-        (120.0, 0, True, Verdict.UNREACHABLE),
+        (120.0, 1, False, UnreachableError),
+        (120.0, 0, True, UnreachableError),
     ],
 )
 def test_611_rejects_a_record_only_if_it_is_alone_and_others_pass(
-    elapsed: float, rows: int, verdict: Verdict, *, others: bool
+    elapsed: float, rows: int, verdict: Decision, *, others: bool
 ) -> None:
     failure = failed("611", elapsed=elapsed, rows=rows, others_succeed=others)
     assert decide(failure, WINDOW) is verdict
@@ -170,13 +173,22 @@ def test_611_rejects_a_record_only_if_it_is_alone_and_others_pass(
 
 @pytest.mark.parametrize(
     ("reauthentications", "elapsed", "verdict"),
-    [(0, 0.0, RENEW), (1, 0.0, RENEW), (2, 0.0, AGAIN), (2, 120.0, Verdict.UNREACHABLE)],
+    [(0, 0.0, RENEW), (1, 0.0, RENEW), (2, 0.0, AGAIN), (2, 120.0, UnreachableError)],
 )
 def test_a_token_is_renewed_at_once_twice_and_then_with_a_pause(
-    reauthentications: int, elapsed: float, verdict: Verdict
+    reauthentications: int, elapsed: float, verdict: Decision
 ) -> None:
     failure = failed("601", elapsed=elapsed, reauthentications=reauthentications)
     assert decide(failure, WINDOW) is verdict
+
+
+@pytest.mark.parametrize(("tries", "repeatable", "verdict"), [(1, True, AGAIN), (2, True, AGAIN), (1, False, UNKNOWN)])
+def test_an_answer_of_another_shape_is_asked_for_again_if_that_is_harmless(
+    tries: int, verdict: Decision, *, repeatable: bool
+) -> None:
+    failure = Failure(Next.MISFIT, "`step` is a list", tries, 0.0, repeatable, 1, False, 0)
+    assert decide(failure, WINDOW) is verdict
+    assert decide(failure._replace(tries=3, repeatable=True), WINDOW) is AnswerMisfitError
 
 
 # --- delays --------------------------------------------------------------------------------------------------
@@ -212,12 +224,42 @@ def test_categories_are_those_of_outcomes() -> None:
         ("1025", "STATUS_NOT_FOUND"),
         ("1002", "RECORD_REFUSED"),
         ("501", "RECORD_REFUSED"),
+        ("1003", "RECORD_REFUSED"),
         ("HTTP 413", "RECORD_REFUSED"),
         (None, "RECORD_REFUSED"),
     ],
 )
 def test_a_code_gives_its_category(code: str | None, category: str) -> None:
     assert category_for(code) == category
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "category"),
+    [
+        ("1003", "Value for field 'title' is longer than 255 characters", Category.FIELD_INVALID),
+        ("1003", "Value too long for field Title", Category.FIELD_INVALID),
+        ("1003", "Too many results match the filter", Category.RECORD_REFUSED),
+        ("609", "too long", Category.RECORD_REFUSED),
+        ("1007", "too long", Category.DUPLICATE_LEADS),
+    ],
+)
+def test_a_value_that_is_too_long_is_the_fields_fault(code: str, message: str, category: Category) -> None:
+    assert category_for(code, message) is category
+
+
+@pytest.mark.parametrize(
+    ("message", "meaning", "next_step"),
+    [
+        ("Too many jobs in queue", ExtractRefusal.QUEUE_FULL, Next.RETRY),
+        ("Export daily quota 500MB exceeded.", ExtractRefusal.DAILY_QUOTA, Next.REFUSED),
+        ("You have already used your quota of 500 MB", ExtractRefusal.DAILY_QUOTA, Next.REFUSED),
+        ("Job already queued", ExtractRefusal.ALREADY_QUEUED, Next.REFUSED),
+        (None, ExtractRefusal.QUEUE_FULL, Next.RETRY),
+    ],
+)
+def test_1029_means_three_things(message: str | None, meaning: ExtractRefusal, next_step: Next) -> None:
+    assert extract_refusal(message) is meaning
+    assert rule_for("1029", message).next is next_step
 
 
 @pytest.mark.parametrize("kind", [OutcomeUnknownError, RefusedError, UnreachableError])

@@ -9,6 +9,7 @@ from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.limits import Budget, Gate, Pace
+from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import Preflight, run_preflight
 from destination_marketo_programs.storage.store import NoStore
 from marketo_sandbox import SandboxServer, Settings
@@ -42,8 +43,8 @@ class Checks:
         assert loaded.settings is not None, loaded.problems
         settings = loaded.settings
         gate = Gate(Pace(100, 10), Budget(settings.delivery.daily_call_budget))
-        self.client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate)
-        self.client.window_seconds = 0.0
+        once = RetryPolicy(window_seconds=0.0)
+        self.client = MarketoClient(settings.domain_url, settings.client_id, settings.client_secret, gate, once)
         return run_preflight(
             RestMarketo(self.client),
             settings,

@@ -47,6 +47,8 @@ class TableMarketo:
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     states: list[str] = field(default_factory=lambda: [ExtractState.QUEUED, ExtractState.COMPLETED])
     cut_files: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    code_of_no_program: str = "610"
     tells_size: bool = True
     written: list[tuple[int, str, list[int]]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
@@ -67,9 +69,9 @@ class TableMarketo:
         self._called("query_members")
         assert len(lead_ids) <= 300
         assert "statusName" in fields
-        if program_id not in self.members:
-            raise NotFoundError("query_members", "610")
-        found = self.members[program_id]
+        if program_id not in self.members and self.code_of_no_program != "702":
+            raise NotFoundError("query_members", self.code_of_no_program)
+        found = self.members.get(program_id, {})
         return {
             lead: {
                 "leadId": lead,
@@ -114,6 +116,8 @@ class TableMarketo:
 
     def program(self, program_id: int) -> Program | None:
         self._called("program")
+        if program_id not in self.members:
+            return None
         return Program(program_id, "Expo", "Event", "Tradeshow", "Default", None)
 
     def channel(self, name: str) -> list[Status] | None:
@@ -168,7 +172,8 @@ class TableMarketo:
         return b"".join(self._lines())
 
     def _lines(self) -> Iterator[bytes]:
-        yield (",".join(self.columns) + "\n").encode()
+        names = [self.labels.get(name, name) for name in self.columns]
+        yield (",".join(["programId", *names]) + "\n").encode()
         for program in self.extracted:
             for lead, member in sorted(self.members.get(program, {}).items()):
                 cells = {
@@ -177,9 +182,8 @@ class TableMarketo:
                     "statusName": f'"{member.status}"',
                     "membershipDate": member.since,
                     "updatedAt": member.updated,
-                    "programId": str(program),
                 }
-                yield (",".join(cells[name] for name in self.columns) + "\n").encode()
+                yield ",".join([str(program), *(cells[name] for name in self.columns)]).encode() + b"\n"
 
     # --- the one write ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from table_marketo import TRADESHOW, Member, TableMarketo, no_permission
-from test_reconcile_running import Place, outcome, people, reconciling
+from test_reconcile_running import Place, Reconciled, outcome, people, reconciling
 
 from destination_marketo_programs.marketo.activities import Activity
 from destination_marketo_programs.marketo.errors import RefusedError, UnreachableError
@@ -53,12 +53,20 @@ class Clock:
         return pass_it
 
 
+def run_fix(done: Reconciled, marketo: TableMarketo, clock: Clock) -> None:
+    def wait(seconds: float) -> bool:
+        clock.now += seconds
+        return True
+
+    done.run.fix(cast("Marketo", marketo), clock, wait)
+
+
 @contextmanager
 def fixing(place: Place, marketo: TableMarketo, clock: Clock | None = None) -> Iterator[Findings]:
     with reconciling(place, marketo) as done:
         assert not marketo.written
         marketo.calls.clear()
-        done.run.fix(cast("Marketo", marketo), clock or Clock())
+        run_fix(done, marketo, clock or Clock())
         yield done.run.findings()
 
 
@@ -144,7 +152,7 @@ def test_who_moves_between_the_comparison_and_the_fix_is_not_written_to(place: P
         assert set(done.verdicts.values()) == {Verdict.BEHIND}
         marketo.calls.clear()
         marketo.before["query_members"] = somebody_acts
-        done.run.fix(cast("Marketo", marketo), Clock())
+        run_fix(done, marketo, Clock())
         found = done.run.findings()
     assert found.fixed == {Fix.ALREADY_RIGHT: 1, Fix.REMOVED_BY_HAND: 1, Fix.SENT: 1}
     assert marketo.written == [(1004, "Registered", [3])]
@@ -191,6 +199,25 @@ def test_what_marketo_refuses_is_said_and_stays_open(place: Place) -> None:
         assert found.open == 2
 
 
+def test_a_write_without_an_answer_is_looked_at_before_it_is_sent_again(place: Place) -> None:
+    place.sync(*(outcome(f"r{lead}", lead) for lead in (1, 2, 3)))
+    marketo = TableMarketo(people(1, 2, 3), {1004: {lead: Member("Invited") for lead in (1, 3)}})
+
+    def half_of_it_works() -> None:
+        marketo.refuse.pop("sync_status", None)
+        if marketo.calls["sync_status"] == 1:
+            marketo.members[1004][1] = Member("Registered")
+            # It made the second one a member, whom somebody removed at once.
+            marketo.log.append(change(2, "Not in Program"))
+            marketo.refuse["sync_status"] = UnreachableError("sync_status", "502")
+
+    marketo.before["sync_status"] = half_of_it_works
+    found = fix(place, marketo)
+    assert found.fixed == {Fix.ALREADY_RIGHT: 1, Fix.REMOVED_BY_HAND: 1, Fix.SENT: 1}
+    assert marketo.written == [(1004, "Registered", [3])]
+    assert marketo.calls["query_members"] == 2
+
+
 def test_what_was_sent_before_an_end_is_known(place: Place) -> None:
     place.sync(outcome("a", 1, "Attended"), outcome("b", 2))
     marketo = TableMarketo(people(1, 2), {1004: {1: Member("Invited"), 2: Member("Invited")}})
@@ -203,10 +230,11 @@ def test_what_was_sent_before_an_end_is_known(place: Place) -> None:
 
         marketo.before["sync_status"] = goes_away
         with pytest.raises(UnreachableError):
-            done.run.fix(cast("Marketo", marketo), Clock())
+            run_fix(done, marketo, Clock())
         found = done.run.findings()
     assert found.fixed == {Fix.SENT: 1}
     assert found.open == 1
+    assert marketo.calls["sync_status"] - 1 == marketo.calls["query_members"] - 1 == 6
 
 
 STATUSES = [status.name for status in TRADESHOW[1:]]
@@ -244,7 +272,7 @@ def test_whatever_people_do_meanwhile_nobody_is_moved_back_or_brought_back(
 
     with reconciling(place, marketo) as done:
         marketo.before = {"query_members": somebody_acts}
-        done.run.fix(cast("Marketo", marketo), clock)
+        run_fix(done, marketo, clock)
     assert not removed & set(marketo.members[1004])
     written = {lead: status for _, status, leads_of_call in marketo.written for lead in leads_of_call}
     assert written.items() <= sent.items()

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from table_marketo import Member, TableMarketo, no_permission
+from table_marketo import TRADESHOW, Member, TableMarketo, no_permission
 
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.marketo.errors import RefusedError
@@ -153,10 +153,54 @@ def test_within_one_sync_every_outcome_counts_and_the_highest_status_is_expected
     assert [row.sent for row in done.rows] == ["Attended", "Registered"]
 
 
+deliveries = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from([1004, 1005]),
+            st.integers(1, 4),
+            st.sampled_from([Result.CREATED, Result.UNCHANGED, Result.REJECTED, Result.SKIPPED]),
+            st.sampled_from(["Invited", "Registered", "Attended"]),
+        ),
+        max_size=6,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(deliveries)
+def test_what_counts_is_what_the_last_sync_said_of_each_record(
+    tmp_path_factory: pytest.TempPathFactory, syncs: list[list[tuple[str, int, int, Result, str]]]
+) -> None:
+    place = Place(tmp_path_factory.mktemp("place"))
+    last: dict[tuple[str, int], list[tuple[int, Result, str]]] = {}
+    for number, lines in enumerate(syncs):
+        said: dict[tuple[str, int], list[tuple[int, Result, str]]] = {}
+        for key, program, lead, result, status in lines:
+            said.setdefault((key, program), []).append((lead, result, status))
+        last |= said
+        at = f"2026-11-20T1{number}:00:00Z"
+        place.sync(outcome("other", None, outcome=Result.SKIPPED, at=at), *(
+            outcome(key, lead, status, program, outcome=result, at=at) for key, program, lead, result, status in lines
+        ))  # fmt: skip
+    order = [status.name for status in TRADESHOW]
+    expected: dict[tuple[int, int], str] = {}
+    for (_, program), said_last in last.items():
+        for lead, result, status in said_last:
+            if result in (Result.CREATED, Result.UNCHANGED):
+                held = expected.get((program, lead), status)
+                expected[program, lead] = max(held, status, key=order.index)
+    marketo = TableMarketo(people(1, 2, 3, 4), {1004: {}, 1005: {}})
+    done = reconcile(place, marketo)
+    assert {(row.program, row.lead): row.sent for row in done.rows} == expected
+    assert len(done.rows) == len(expected)
+
+
 def test_dry_runs_other_instances_other_programs_and_older_days_are_left_out(place: Place) -> None:
     place.sync(outcome("a", 1, dry_run=True), outcome("a", 11, at="2026-11-01T10:00:00Z"))
     place.sync(outcome("b", 2), run=place.run(2, "localhost:8080"))
-    place.sync(outcome("c", 3, program=1005), outcome("d", 4), run=place.run(3))
+    place.sync(outcome("c", 3, program=1005), outcome("d", 4), run=place.run(3, INSTANCE.lower()))
     marketo = TableMarketo(people(1, 2, 3, 4, 11), {1004: {4: Member("Registered")}})
     done = reconcile(place, marketo, Scope(programs=[1004], since="2026-11-10T00:00:00Z"))
     assert done.verdicts == {4: Verdict.AS_SENT}
@@ -170,11 +214,20 @@ def test_positions_are_records_of_their_own_in_each_sync(place: Place) -> None:
     assert reconcile(place, marketo).verdicts == {1: Verdict.AS_SENT, 2: Verdict.AS_SENT}
 
 
-def test_a_program_that_marketo_does_not_show_gets_no_verdicts(place: Place) -> None:
+@pytest.mark.parametrize("code", ["610", "702"])
+def test_a_program_that_marketo_does_not_show_gets_no_verdicts(place: Place, code: str) -> None:
     place.sync(outcome("a", 1, program=7), outcome("b", 2))
-    done = reconcile(place, TableMarketo(people(1, 2), {1004: {2: Member("Registered")}}))
+    marketo = TableMarketo(people(1, 2), {1004: {2: Member("Registered")}}, code_of_no_program=code)
+    done = reconcile(place, marketo)
     assert done.found.gone == [7]
     assert done.verdicts == {2: Verdict.AS_SENT}
+
+
+def test_imported_rows_of_earlier_versions_that_name_nobody_are_left_out_and_counted(place: Place) -> None:
+    place.sync(*(outcome(f"r{number}", None, outcome=Result.IMPORTED) for number in range(3)), outcome("b", 2))
+    done = reconcile(place, TableMarketo(people(2), {1004: {2: Member("Registered")}}))
+    assert done.verdicts == {2: Verdict.AS_SENT}
+    assert any("3 outcomes of imports" in note for note in done.found.notes)
 
 
 # --- people who have moved ---------------------------------------------------------------------------------------
@@ -298,12 +351,18 @@ def test_one_large_program_is_extracted_with_five_columns(place: Place) -> None:
     assert pauses == [10.0, 25.0]
 
 
+def test_the_columns_of_an_extract_may_have_other_names(place: Place) -> None:
+    marketo = large(place)
+    marketo.labels = {"leadId": "Lead Id", "statusName": "Status", "membershipDate": "Member Date"}
+    assert set(reconcile(place, marketo).verdicts.values()) == {Verdict.AS_SENT}
+    assert marketo.calls["query_members"] == 0
+
+
 def test_a_small_program_rides_in_the_extract_that_is_needed_anyway(place: Place) -> None:
     marketo = large(place)
     place.sync(*(outcome(f"x{lead}", lead, program=1005) for lead in range(1, 302)))
     marketo.members[1005] = {lead: Member("Registered") for lead in range(1, 302)}
     done = reconcile(place, marketo)
-    assert marketo.columns[-1] == "programId"
     assert [program.from_elsewhere for program in done.found.programs] == [1, 0]
     assert marketo.calls["query_members"] == 0
 

@@ -130,8 +130,8 @@ def test_failed_rows_come_back_with_their_columns_and_a_reason_in_words(marketo:
     (good,) = state.leads_with("email", "good@example.org")
     lead = state.lead(good)
     assert lead is not None
-    assert (lead["lastName"], lead["leadScore"]) == ("Ann", "6")
-    assert state.member_fields(EXPO, good) == {"seatNumber": "12", "vip": "true"}
+    assert (lead["lastName"], lead["leadScore"]) == ("Ann", 6)
+    assert state.member_fields(EXPO, good) == {"seatNumber": 12, "vip": True}
 
 
 @pytest.mark.parametrize(("kind", "delimiter"), [("csv", ","), ("TSV", "\t"), ("ssv", ";")])

@@ -1,0 +1,110 @@
+"""What the demo says: tables of what is in Marketo and what is not, what happened, and what to try next."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from destination_marketo_programs.hints import explain
+from destination_marketo_programs.outcomes import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from destination_marketo_programs.storage.lines import StoredOutcome
+    from destination_marketo_programs.summary import LeadCounts
+    from marketo_programs_demo.files import DemoFiles
+    from marketo_sandbox.server import SandboxServer
+
+
+def members_table(sandbox: SandboxServer) -> Table:
+    """Members per program and status, as Marketo has them now; steps in their order."""
+    table = Table(title="Program members in Marketo", title_justify="left")
+    table.add_column("Program")
+    table.add_column("Status")
+    table.add_column("Members", justify="right")
+    counts = sandbox.state.status_counts()
+    for program in sandbox.state.programs():
+        found = counts[program.id]
+        ordered = [status.name for status in sandbox.state.channel(program.channel).statuses if status.name in found]
+        for position, status in enumerate(ordered):
+            name = f"{program.name} ({program.id}, {program.type})" if position == 0 else ""
+            table.add_row(name, status, str(found[status]), end_section=position == len(ordered) - 1)
+    return table
+
+
+def leftovers_table(outcomes: Sequence[StoredOutcome]) -> Table:
+    """Rejections and skips by category with what they mean, rejections first."""
+    counts = Counter(
+        (outcome.outcome, outcome.category or "")
+        for outcome in outcomes
+        if outcome.outcome in {Result.REJECTED, Result.SKIPPED}
+    )
+    table = Table(title="Not delivered, by category", title_justify="left")
+    table.add_column("Outcome")
+    table.add_column("Category", no_wrap=True)
+    table.add_column("Count", justify="right")
+    table.add_column("What it means", overflow="fold")
+    for (result, category), count in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
+        table.add_row(result, category, str(count), explain(category, None).title)
+    return table
+
+
+def what_happened(leads: LeadCounts, members: int) -> str:
+    """The demo in three sentences, in the counts of its page."""
+    arrived = leads.delivered + leads.unchanged
+    return (
+        f"Of {leads.total:,} captures, {arrived:,} are in their programs; Marketo has {members:,} program members.\n"
+        f"The configuration left out {leads.skipped:,}, and {leads.rejected:,} were rejected.\n"
+        "The page shows each rejected lead with its reason, and what to do about it."
+    )
+
+
+def where_things_are(files: DemoFiles) -> str:
+    """The page and the files."""
+    return f"Page: {files.report}\nOutcomes and rejected records: {files.outcomes}"
+
+
+def what_to_try(files: DemoFiles, url: str, *, running: bool) -> str:
+    """The commands that do it again, to copy into a shell.
+
+    Args:
+        files: the demo's.
+        url: of the sandbox.
+        running: whether the sandbox stays up.
+    """
+    program = program_name()
+    config, catalog = shlex.quote(str(files.config)), shlex.quote(str(files.catalog))
+    messages, outcomes = shlex.quote(str(files.messages)), shlex.quote(str(files.outcomes))
+    report = shlex.quote(str(files.report))
+    if running:
+        first = [f"The sandbox runs at {url} until you press Ctrl-C; open it to see who is in which program."]
+    else:
+        output = "" if str(files.folder) == "demo-output" else f" --output {shlex.quote(str(files.folder))}"
+        first = ["Leave the sandbox running, with everybody in it:", f"  {program} demo --keep{output}"]
+    return "\n".join(
+        [
+            *first,
+            f"Then change {files.config} as you like, and run in another terminal:",
+            f"  {program} check --config {config}",
+            f"  {program} plan --config {config} --catalog {catalog} < {messages}",
+            f"  {program} write --config {config} --catalog {catalog} < {messages}",
+            f"  {program} report {outcomes} --output {report}",
+        ]
+    )
+
+
+def program_name() -> str:
+    """How a shell in this folder calls the executable."""
+    name = "destination-marketo-programs"
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) is None and beside.exists():
+        return shlex.quote(os.path.relpath(beside))
+    return name

@@ -1,0 +1,138 @@
+"""The `retry` command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
+from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.retry.edits import EditError, read_edits
+from destination_marketo_programs.retry.selection import Selection
+from destination_marketo_programs.storage import StorageError, reader_for
+from destination_marketo_programs.text import counted, on_one_line, printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+FAILED = 1
+MAX_LISTED = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `main` reads."""
+    parser.add_argument("outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders or s3://bucket/path")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as for write")
+    parser.add_argument(
+        "--category",
+        action="append",
+        default=[],
+        choices=[str(category) for category in Category],
+        metavar="CATEGORY",
+        help="send only records of this category, e.g. DUPLICATE_LEADS; may be given several times",
+    )
+    parser.add_argument("--edit", metavar="FILE", help="the page's CSV with corrected cells")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+
+
+def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | None = None) -> int:
+    """Send them. Returns the exit code of the delivery, or 1 with the reason on stderr.
+
+    Args:
+        args: as `add_arguments` declares them.
+        deliver: takes the messages, tells people what became of them, and returns an exit code; `write` by default.
+    """
+    try:
+        loaded = load_settings(read_json_file(args.config, "config"), cloud=runs_in_cloud())
+        if loaded.settings is None:
+            return _complain("\n".join(map(str, loaded.problems)))
+        edits = read_edits(Path(args.edit)) if args.edit else None
+        reader = reader_for(loaded.settings.object_storage_config)
+        with Selection(args.outcomes, categories=args.category, edits=edits, reader=reader) as selection:
+            _say(plan_of(selection, dry_run=args.dry_run))
+            if args.dry_run or not selection.chosen:
+                return 0
+            if deliver is None:
+                return _by_write(args.config, selection)
+            return deliver(selection.messages())
+    except (StorageError, EditError, JsonFileError) as error:
+        return _complain(str(error))
+    except OSError as error:
+        return _complain(f"{error.filename} cannot be read: {error.strerror}.")
+
+
+def plan_of(selection: Selection, *, dry_run: bool) -> str:
+    """What is sent and what is not, for people. Without a value of a record."""
+    chosen = list(selection.chosen.values())
+    changed = sum(bool(each.changes) for each in chosen)
+    would = "would be sent" if dry_run else "to send"
+    lines = [f"{counted(len(chosen), 'record')} {would}, {changed:,} of them corrected."]
+    by_category = Counter(category for each in chosen for category in each.categories)
+    lines += [f"  {category}: {count:,}" for category, count in by_category.most_common()]
+    left = selection.left
+    if left["no_help"]:
+        lines.append(
+            f"{counted(left['no_help'], 'record')} not sent: sending the same again cannot help. "
+            "Correct the cells in the page's CSV and use --edit, or fix the source."
+        )
+    if left["category"]:
+        lines.append(f"{counted(left['category'], 'record')} of other categories not sent.")
+    if left["not_stored"]:
+        lines.append(f"{counted(left['not_stored'], 'record')} not sent: the rejected-*.jsonl files do not hold them.")
+    if dry_run:
+        for each in chosen[:MAX_LISTED]:
+            what = f", corrected: {', '.join(map(on_one_line, each.changes))}" if each.changes else ""
+            lines.append(f"  {each.ref}  {on_one_line(each.stream)}  {', '.join(each.categories)}{what}")
+        if len(chosen) > MAX_LISTED:
+            lines.append(f"  and {len(chosen) - MAX_LISTED:,} more")
+    return "\n".join(lines) + "\n"
+
+
+def catalog_of(selection: Selection) -> dict[str, Any]:
+    """A configured catalog of the streams that the chosen records come from."""
+    return {
+        "streams": [
+            {
+                "stream": {"name": name, "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]}
+                | ({"namespace": namespace} if namespace else {}),
+                "sync_mode": "full_refresh",
+                "destination_sync_mode": "append",
+            }
+            for namespace, name in sorted(selection.streams())
+        ]
+    }
+
+
+def _by_write(config: str, selection: Selection) -> int:
+    """`write` in a process of its own, which says on this one's standard output what became of them."""
+    with tempfile.TemporaryDirectory(prefix="marketo-retry-") as folder:
+        catalog = Path(folder) / "catalog.json"
+        catalog.write_text(json.dumps(catalog_of(selection)))
+        command = [sys.executable, "-m", "destination_marketo_programs", "write"]
+        process = subprocess.Popen(  # noqa: S603 - this package, with files of our own
+            [*command, "--config", config, "--catalog", str(catalog)], stdin=subprocess.PIPE
+        )
+        assert process.stdin is not None  # noqa: S101 - it was asked for; says so to the type checker
+        try:
+            with process.stdin as pipe:
+                for message in selection.messages():
+                    pipe.write(message + b"\n")
+        except BrokenPipeError:
+            pass  # it ended before it had read everything, and says why itself
+        return process.wait()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _complain(text: str) -> int:
+    sys.stderr.write("".join(f"retry: {printable(line)}\n" for line in text.splitlines()))
+    return FAILED
