@@ -30,7 +30,7 @@ RENEW_SECONDS = 10.0
 ALIVE_SECONDS = 30.0
 """An open run whose file was renewed within this time is taken to be alive."""
 
-MAX_RUNS_READ = 1_000
+MAX_RUNS_READ = 300
 MAX_RUN_FILE_BYTES = 4_000_000
 
 RUN_PREFIX = "run-"

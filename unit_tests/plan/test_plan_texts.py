@@ -267,3 +267,9 @@ def test_problems(snapshot: SnapshotAssertion) -> None:
     )
     assert problem_text([one]) == snapshot(name="one")
     assert problem_text([one, Problem(("lead_sync",), "It is wrong.", "Mend it.")]) == snapshot(name="two")
+
+
+def test_values_that_may_name_a_person_are_counted_and_not_shown() -> None:
+    found = findings([])
+    found.tally.unlinked_events.update({"Roe, Jane": 3, "ada@example.org": 2, "EVT-7": 2, "once": 1})
+    assert summarise(found, complete=True).unlinked_events == {"4713": 85, "EVT-7": 2, "(not shown)": 6}
