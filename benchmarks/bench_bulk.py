@@ -17,7 +17,7 @@ from typing import Any
 
 from common import Json, Measured, config, post, record, sandbox, show, state, summary, write
 
-from destination_marketo_programs.delivery.bulk.rule import rest_calls
+from destination_marketo_programs.imports.pace import rest_calls
 
 STATE_EVERY = 10_000
 DUPLICATE_EVERY = 5_000

@@ -86,6 +86,7 @@ class Outcome(msgspec.Struct, gc=False):
         lookup_value: of an imported row, what finds the person.
         confirmed: true if `reconcile` read this back from Marketo.
         sent: fingerprints of the lead fields as sent, by REST name; what memory between syncs is rebuilt from.
+        from_status: of a dry run, the status before; None for people who are not members.
         dry_run, record_key_is_position: stored only if true.
     """
 
@@ -110,6 +111,7 @@ class Outcome(msgspec.Struct, gc=False):
     lookup_value: str | int | UnsetType = UNSET
     confirmed: bool | UnsetType = UNSET
     sent: dict[str, str] | UnsetType = UNSET
+    from_status: str | UnsetType | None = UNSET
     dry_run: bool | UnsetType = UNSET
     record_key_is_position: bool | UnsetType = UNSET
 

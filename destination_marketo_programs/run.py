@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
 
-PROTOCOL_COMMANDS = ("spec", "check", "write", "discover")
+PROTOCOL_COMMANDS: dict[str, str] = {
+    "spec": "print the configuration form",
+    "check": "test the configuration against Marketo",
+    "write": "deliver Airbyte messages from standard input",
+    "discover": "print the programs, statuses and fields to choose from",
+}
 COMMANDS = {
-    "plan": ("destination_marketo_programs.plan.cli", "say what a write would do, without writing"),
-    "reconcile": (
-        "destination_marketo_programs.reconcile.cli",
-        "compare what was delivered with what Marketo holds",
-    ),
-    "report": ("destination_marketo_programs.report.cli", "write the reconciliation page from stored outcomes"),
+    "plan": ("destination_marketo_programs.plan.cli", "say what write would do, without writing"),
+    "report": ("destination_marketo_programs.report.cli", "make the reconciliation page from stored outcomes"),
+    "reconcile": ("destination_marketo_programs.reconcile.cli", "compare what was delivered with what Marketo holds"),
     "retry": ("destination_marketo_programs.retry.cli", "send rejected records again"),
-    "sandbox": ("marketo_sandbox.cli", "run a local stand-in for Marketo"),
-    "demo": ("marketo_programs_demo.cli", "sandbox, sample leads, check, write and report in one go"),
+    "sandbox": ("marketo_sandbox.cli", "run a local Marketo simulator"),
+    "demo": ("marketo_programs_demo.cli", "run the whole chain: simulator, sample leads, check, write and report"),
 }
 MISSING_EXTRA = (
     'The command needs the extra "sandbox": pip install "airbyte-destination-marketo-programs[sandbox]" '
@@ -27,33 +30,34 @@ MISSING_EXTRA = (
 
 def run() -> NoReturn:
     """Entry point of `destination-marketo-programs`."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # A worker may still wait for an answer that nobody needs; a normal exit would wait for it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(args: list[str]) -> int:
     """Run one command.
 
     Returns:
-        The exit code. Commands of the protocol end the process themselves.
+        The exit code.
     """
     name = args[0] if args else ""
-    if name == "discover":
-        from destination_marketo_programs.activation.discover import main as discover  # noqa: PLC0415 - as below
-
-        return discover(args[1:])
     if name in PROTOCOL_COMMANDS:
-        from destination_marketo_programs.destination import (  # noqa: PLC0415 - importing the CDK takes over a second
-            DestinationMarketoPrograms,
-        )
+        # Each command imports what it needs, and nothing of the others.
+        if name == "discover":
+            from destination_marketo_programs.activation.discover import main as discover  # noqa: PLC0415 - see above
 
-        DestinationMarketoPrograms().run(args)
+            return discover(args[1:])
+        from destination_marketo_programs.commands import run_protocol_command  # noqa: PLC0415 - see above
+
+        return run_protocol_command(name, args[1:])
     if name in COMMANDS:
         return _run_for_people(name, args[1:])
     parser = argparse.ArgumentParser(prog="destination-marketo-programs")
     commands = parser.add_subparsers(title="commands", required=True)
-    for protocol_command in PROTOCOL_COMMANDS:
-        commands.add_parser(protocol_command, help="a command of the Airbyte protocol")
-    for command, (_, text) in COMMANDS.items():
+    for command, text in (*PROTOCOL_COMMANDS.items(), *((name, text) for name, (_, text) in COMMANDS.items())):
         commands.add_parser(command, help=text)
     parser.parse_args(args)
     return 2

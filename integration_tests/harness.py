@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,21 +12,19 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from destination_marketo_programs.activation.refusals import any_object
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.delivery.bulk.rule import ImportPace
 from destination_marketo_programs.delivery.intake import Intake
-from destination_marketo_programs.marketo.api import RestMarketo
+from destination_marketo_programs.delivery.tally import Tally
+from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.marketo.retry import RetryPolicy
-from destination_marketo_programs.preflight import run_preflight
-from destination_marketo_programs.protocol import Writer
-from destination_marketo_programs.sync import Sync, connect, open_outcome_store
+from destination_marketo_programs.session import Stops, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    from destination_marketo_programs.session import Delivered
     from marketo_sandbox.server import SandboxServer
 
 Json = dict[str, Any]
@@ -175,11 +174,14 @@ class Connector:
 
 
 class InProcess:
-    """One `write` in this process: the same parts, without the second that importing the CDK takes.
+    """One `write` in this process: the same parts, with times that a test can wait for.
 
     Args:
         config: the raw configuration.
         on_line: called with each line written, in the thread of the run.
+
+    Attributes:
+        tally: counts, once the run has ended.
     """
 
     def __init__(
@@ -192,33 +194,18 @@ class InProcess:
     ) -> None:
         loaded = load_settings(config, cloud=False)
         assert loaded.settings is not None, loaded.problems
+        self.settings, self.problems = loaded.settings, loaded.problems
+        self.catalog = read_catalog(catalog or catalog_of("leads"))
+        self.policy = policy
+        self.import_pace = import_pace
+        self.on_line = on_line
         self.lines: list[bytes] = []
-        self.client = connect(loaded.settings, policy)
-        self.store = open_outcome_store(loaded.settings)
-        streams = read_catalog(catalog or catalog_of("leads")).streams
-        preflight = run_preflight(
-            RestMarketo(self.client),
-            loaded.settings,
-            self.store,
-            loaded.problems,
-            raise_transient=True,
-            member_fields=any_object(streams),
-        )
-        assert not preflight.problems, [str(problem) for problem in preflight.problems]
+        self.stops = Stops()
+        self.tally = Tally()
 
-        def write(line: bytes) -> None:
-            self.lines.append(line)
-            on_line(line)
-
-        self.sync = Sync(
-            loaded.settings,
-            preflight,
-            streams,
-            self.client,
-            self.store,
-            Writer(write),
-            import_pace=import_pace,
-        )
+    def stop(self) -> None:
+        """As a signal would."""
+        self.stops.stop()
 
     def run(self, lines: Iterable[bytes]) -> Run:
         """Feed lines, wait for the end; raises what the run raises."""
@@ -226,18 +213,29 @@ class InProcess:
         data = b"\n".join(lines) + b"\n"
 
         def feed() -> None:
-            with os.fdopen(write_end, "wb") as pipe:
-                try:
-                    pipe.write(data)
-                except BrokenPipeError:
-                    return
+            with contextlib.suppress(BrokenPipeError), os.fdopen(write_end, "wb") as pipe:
+                pipe.write(data)
 
         feeder = threading.Thread(target=feed, daemon=True)
         feeder.start()
         try:
-            self.sync.delivery.run(Intake(read_end))
+            return self.run_from(read_end)
         finally:
-            self.store.close()
             os.close(read_end)
             feeder.join(5)
+
+    def run_from(self, descriptor: int) -> Run:
+        """Read lines from a descriptor until it ends; raises what the run raises."""
+
+        def keep(line: bytes) -> None:
+            self.lines.append(line + b"\n")
+            self.on_line(line)
+
+        def finish(delivered: Delivered, *, complete: bool) -> None:  # noqa: ARG001 - as the session calls it
+            self.tally = delivered.tally
+
+        with open_session(self.settings, catalog=self.catalog, stops=self.stops, policy=self.policy) as session:
+            preflight = session.check(self.problems, raise_transient=True)
+            assert not preflight.problems, [str(problem) for problem in preflight.problems]
+            session.deliver(preflight, Intake(descriptor), keep, import_pace=self.import_pace, on_summary=finish)
         return Run(0, self.lines)

@@ -47,6 +47,7 @@ def config(sandbox: SandboxServer, folder: Path, **changes: Any) -> Json:
                 {"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"},
                 {"record_field": "code", "marketo_object": "program_member", "marketo_field": "registrationCode"},
             ],
+            "lead_sync": {"duplicate_leads": "reject"},
             "object_storage_config": {"storage_type": "Local", "path": str(folder)},
             **changes,
         },

@@ -15,8 +15,10 @@ import test_kill
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from msgspec.structs import replace
 
-from destination_marketo_programs.delivery.bulk.rule import ImportPace
-from destination_marketo_programs.delivery.pipeline import Terminated
+from destination_marketo_programs.delivery.loop import Terminated
+from destination_marketo_programs.imports.pace import ImportPace
+from destination_marketo_programs.marketo.api import RestMarketo
+from destination_marketo_programs.marketo.bulk_import import ImportStatus
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from marketo_sandbox import SandboxServer
 from marketo_sandbox.faults import Fault, RowFault
@@ -363,17 +365,16 @@ def test_no_state_is_echoed_before_its_job_has_ended_and_stopping_leaves_nothing
         nonlocal polls
         polls += 1
         if polls == 3:
-            run.sync.delivery.stop()
+            run.stop()
 
-    real = run.client.send
+    real = RestMarketo.import_status
 
-    def send(call: Any) -> Any:
-        reply = real(call)
-        if call.endpoint == "import_status":
-            after_some_polls()
-        return reply
+    def import_status(marketo: RestMarketo, batch_id: int) -> ImportStatus:
+        answer = real(marketo, batch_id)
+        after_some_polls()
+        return answer
 
-    with patch.object(run.client, "send", send), pytest.raises(Terminated):
+    with patch.object(RestMarketo, "import_status", import_status), pytest.raises(Terminated):
         run.run([*people(5), state(1)])
     assert run.lines == []
     assert stored(tmp_path) == []

@@ -26,16 +26,20 @@ FULL: Json = {
     "client_secret": "…",
     "program_links": [
         {"event": "4711", "program_id": "PG1234A1", "program_status": "Registered",
-         "stream": "", "lead_scan_threshold": 0, "unmapped_qualifier": "use_program_status"}],
+         "stream": "", "lead_scan_threshold": 0, "unmapped_qualifier": "use_program_status", "allow_archived": False}],
     "qualifier_mappings": [
         {"program_id": "1234", "qualifier": "", "value": "Yes", "program_status": "Engaged"}],
     "record_mapping": {"mapping_type": "mobly"},
-    "field_mappings": [{"record_field": "job.title", "marketo_object": "lead", "marketo_field": "title"}],
+    "field_mappings": [{"record_field": "job.title", "marketo_object": "lead", "marketo_field": "title",
+                        "write": "auto"}],
     "lead_sync": {"mode": "create_or_update", "lookup_field": "email", "partition_name": "",
-                  "blank_values": "keep", "duplicate_leads": "reject"},
+                  "blank_values": "keep", "duplicate_leads": "most_recently_updated",
+                  "send": "everything", "send_again_after_days": 30,
+                  "acquisition_program": "leave", "excluded_email_domains": []},
     "object_storage_config": {"storage_type": "None"},
     "delivery": {"method": "auto", "calls_per_20_seconds": 50, "concurrent_calls": 5, "daily_call_budget": 40000,
-                 "max_batch_age_seconds": 60, "on_rejected": "continue", "dry_run": False},
+                 "max_batch_age_seconds": 60, "on_rejected": "continue", "dry_run": False,
+                 "wait_for_other_sync_minutes": 60},
 }  # fmt: skip
 """The contract's own example."""
 

@@ -220,7 +220,7 @@ def test_nothing_at_all_ends_well(sandbox: SandboxServer, connector: Connector) 
     assert result.code == 0
     assert result.of("STATE") == []
     assert result.of("TRACE") == []
-    assert "Read 0 records" in result.logs
+    assert "0 records processed" in result.logs
 
 
 def test_dry_run_echoes_no_state_and_says_what_would_have_been(

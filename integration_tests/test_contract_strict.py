@@ -11,7 +11,7 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from strict_marketo import Answer, StrictMarketo, html, redirect, refuse
 
-from destination_marketo_programs.delivery.member_writer import ProgramGoneError
+from destination_marketo_programs.delivery.member_calls import ProgramGoneError
 from destination_marketo_programs.marketo.errors import ConfigurationFaultError
 
 if TYPE_CHECKING:

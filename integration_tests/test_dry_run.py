@@ -10,8 +10,8 @@ from harness import QUICK, Connector, InProcess, Json, config_for, record, state
 
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.errors import WriteAttemptedError
-from destination_marketo_programs.marketo.leads import Action, sync_leads
-from destination_marketo_programs.sync import connect
+from destination_marketo_programs.marketo.leads import Action
+from destination_marketo_programs.session import open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,9 +106,8 @@ def test_its_connection_refuses_to_write(sandbox: SandboxServer, tmp_path: Path)
     """Whatever is added to delivery later, a dry run cannot send it."""
     settings = load_settings(dry(sandbox, tmp_path), cloud=False).settings
     assert settings is not None
-    client = connect(settings, QUICK)
-    with pytest.raises(WriteAttemptedError, match="sync_leads"):
-        sync_leads(client, [{"email": "a@example.org"}], Action.CREATE_OR_UPDATE, "email")
+    with open_session(settings, policy=QUICK) as session, pytest.raises(WriteAttemptedError, match="sync_leads"):
+        session.marketo.sync_leads([{"email": "a@example.org"}], Action.CREATE_OR_UPDATE, "email")
     assert len(sandbox.calls) == 0
 
 

@@ -190,6 +190,7 @@ def test_no_person_and_no_secret_at_any_level(
     config = config_for(
         sandbox,
         field_mappings=[{"record_field": "first", "marketo_object": "lead", "marketo_field": "firstName"}],
+        lead_sync={"duplicate_leads": "reject"},
         object_storage_config={"storage_type": "Local", "path": str(tmp_path)},
     )
     run = connector.write(config, lines, catalog_of("leads", primary_key=[["email"]]), LOG_LEVEL=level)

@@ -75,7 +75,7 @@ def round_of_kills(folder: Path, command: list[str], sandbox: SandboxServer, mad
 def files(folder: Path, config: Json) -> list[str]:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "catalog.json").write_text(json.dumps(catalog_of("leads")))
-    return [str(folder / "config.json"), str(folder / "catalog.json")]
+    return ["write", "--config", str(folder / "config.json"), "--catalog", str(folder / "catalog.json")]
 
 
 @pytest.mark.slow

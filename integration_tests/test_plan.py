@@ -17,12 +17,11 @@ from marketo_programs_demo.leads import STREAM, generate
 
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
-from destination_marketo_programs.marketo.api import RestMarketo
+from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.plan.listings import JsonListing
 from destination_marketo_programs.plan.running import run_plan
-from destination_marketo_programs.preflight import run_preflight
+from destination_marketo_programs.session import open_session
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.sync import connect
 from marketo_sandbox import SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
@@ -70,17 +69,21 @@ def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
     """Outcomes and sums of a plan in this process."""
     loaded = load_settings(config, cloud=False)
     assert loaded.settings is not None, loaded.problems
-    client = connect(loaded.settings, QUICK, read_only=True)
-    preflight = run_preflight(RestMarketo(client), loaded.settings, NoStore(), raise_transient=True)
-    assert not preflight.problems, [str(problem) for problem in preflight.problems]
     read_end, write_end = os.pipe()
     out = io.BytesIO()
     feeder = threading.Thread(target=feed, args=(os.fdopen(write_end, "wb"), lines), daemon=True)
     feeder.start()
     try:
-        run_plan(
-            loaded.settings, preflight, read_catalog(catalog_of("leads")).streams, client, read_end, JsonListing(out)
-        )
+        with open_session(
+            loaded.settings,
+            catalog=read_catalog(catalog_of("leads")),
+            store=NoStore(),
+            policy=QUICK,
+            read_only=True,
+        ) as session:
+            preflight = session.check(raise_transient=True)
+            assert not preflight.problems, [str(problem) for problem in preflight.problems]
+            run_plan(session, preflight, Intake(read_end), JsonListing(out))
     finally:
         os.close(read_end)
         feeder.join(5)

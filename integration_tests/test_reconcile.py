@@ -6,20 +6,24 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from harness import Connector, Json, Run, config_for, environment, record, state
+from strict_extracts import status_change
+from strict_marketo import StrictMarketo
 
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Outcome, Result, record_ref
 from destination_marketo_programs.storage import Reader, open_store
-from marketo_sandbox import Fault, Permission, SandboxServer, Service
+from marketo_sandbox import Fault, Permission, Program, SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -294,6 +298,35 @@ def test_more_than_2400_leads_of_a_program_are_extracted(
     assert "elsewhere.example" not in out + err
 
 
+@pytest.mark.slow
+def test_100_000_members_of_10_programs_take_at_most_15_calls_and_no_more_memory(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    programs = range(5_001, 5_011)
+    for program in programs:
+        sandbox.state.add_program(Program(program, f"Fair {program}", "Event", "Tradeshow", 512))
+    few = ten_programs(connector, sandbox, config, programs, 300)
+    calls = sandbox.state.calls_today()
+    many_ = ten_programs(connector, sandbox, config, programs, 10_000)
+    assert sandbox.state.calls_today() - calls <= 15
+    assert sandbox.calls.count("members.export.file") == 1
+    assert many_ < few + 64_000_000, (few, many_)
+
+
+def ten_programs(connector: Connector, sandbox: SandboxServer, config: Json, programs: range, count: int) -> int:
+    """Compare so many members of each program, and return the most memory that took, in bytes."""
+    shutil.rmtree(config["object_storage_config"]["path"], ignore_errors=True)
+    many(sandbox, config, count, tuple(programs))
+    process = subprocess.Popen(
+        [*connector.arguments("reconcile", config), "--output", os.devnull], env=environment(), stdout=subprocess.PIPE
+    )
+    with process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss * 1_024
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
@@ -455,6 +488,44 @@ def test_fix_does_not_bring_back_who_is_removed_before_the_second_look(
 
 def wait_for_calls(sandbox: SandboxServer, endpoint: str, count: int) -> None:
     assert sandbox.calls.wait(lambda calls: calls.count(endpoint) >= count)
+
+
+# --- by the letter of the documentation --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[tuple[StrictMarketo, Json]]:
+    with StrictMarketo() as server:
+        storage = {"storage_type": "Local", "path": str(tmp_path / "outcomes")}
+        # No sandbox, but it has what is needed of one: address, client id and secret.
+        yield server, config_for(cast("SandboxServer", server), object_storage_config=storage)
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_every_call_is_as_documented(connector: Connector, strict: tuple[StrictMarketo, Json], lean: bool) -> None:
+    marketo, config = strict
+    marketo.lean = lean
+    leads = range(1, 2_402)
+    for lead in leads:
+        marketo.leads[lead] = {"id": lead, "email": email(lead), "updatedAt": "2026-01-01T00:00:00Z"}
+        for program in (EXPO, 1234):
+            marketo.members[program][lead] = member("Registered")
+    lines = [outcome(f"r-{lead}", lead, program) for program in (EXPO, 1234) for lead in leads]
+    store_outcomes(config, lines, datetime(2026, 1, 2, tzinfo=UTC))
+    marketo.members[EXPO][7] = member("Invited")
+    del marketo.members[EXPO][8], marketo.members[EXPO][9]
+    marketo.activities.append(status_change(1, 8, EXPO, ("Registered", "Not in Program"), time.time()))
+    done = run(connector, config, "--fix", "--format", "json")
+    assert done.code == 1, done.stderr
+    fixes = {line["lead_id"]: line["fix"] for line in map(json.loads, done.lines) if line["fix"]}
+    assert fixes == {7: "sent", 8: "removed_by_hand", 9: "sent"}
+    assert Counter(json.loads(line)["verdict"] for line in done.lines) == {"as_sent": 4_799, "behind": 1, "missing": 2}
+    assert marketo.members[EXPO][7]["statusName"] == marketo.members[EXPO][9]["statusName"] == "Registered"
+    assert 8 not in marketo.members[EXPO]
+
+
+def member(status: str) -> Json:
+    return {"statusName": status, "membershipDate": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}
 
 
 # --- for people --------------------------------------------------------------------------------------------------

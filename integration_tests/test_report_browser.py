@@ -146,6 +146,16 @@ def test_reasons_are_ordered_by_who_can_act_and_split(page: Page, sample: Sample
     assert {(entry["qualifier"], entry["value"]) for entry in mapping} == {("demo", "Later")}
 
 
+def test_every_reason_leads_to_as_many_leads_as_it_says(page: Page) -> None:
+    page.locator("#causes summary").click()
+    for place in range(page.locator("#causes [data-reason]").count()):
+        button = page.locator("#causes [data-reason]").nth(place)
+        count = int(button.locator("b").inner_text().replace(",", ""))
+        button.click()
+        assert found(page) == count
+        page.get_by_role("button", name="Clear").click()
+
+
 def test_sending_again_is_offered_only_where_it_can_help(page: Page) -> None:
     cause(page, "INVALID_EMAIL").click()
     expect(page.locator("#advice")).to_contain_text("Sending the same record again will not help")

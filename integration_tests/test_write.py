@@ -94,6 +94,7 @@ def test_ten_thousand_records_of_three_streams(sandbox: SandboxServer, connector
         qualifier_mappings=MAPPINGS,
         field_mappings=FIELDS,
         record_mapping={"mapping_type": "custom", "scan_count": "scans"},
+        lead_sync={"duplicate_leads": "reject"},
         object_storage_config={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
     )
     lines: list[bytes] = []

@@ -14,6 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from destination_marketo_programs.delivery.entry import Holding
     from destination_marketo_programs.protocol import StateMessage, StreamKey
 
 
@@ -35,9 +36,14 @@ class Acknowledgement(NamedTuple):
 
 
 class Ledger:
-    """Keeps count; does no I/O."""
+    """Keeps count; does no I/O.
 
-    def __init__(self) -> None:
+    Args:
+        holding: counts the bytes of the STATEs that wait.
+    """
+
+    def __init__(self, holding: Holding) -> None:
+        self._holding = holding
         self._segments: deque[Segment] = deque([Segment()])
         self._unreported: dict[StreamKey, list[int]] = {}
         self.states_waiting = 0
@@ -58,6 +64,7 @@ class Ledger:
     def state(self, state: StateMessage) -> None:
         """Note a STATE behind every record opened so far."""
         self._segments[-1].state = state
+        self._holding.take_bytes(len(state.line))
         self._segments.append(Segment())
         self.states_waiting += 1
 
@@ -70,6 +77,7 @@ class Ledger:
             self.states_waiting -= 1
             self._gather(segment)
             if state is not None:
+                self._holding.drop_bytes(len(state.line))
                 yield self._acknowledge(state)
 
     def _gather(self, segment: Segment) -> None:

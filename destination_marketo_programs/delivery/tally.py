@@ -1,4 +1,4 @@
-"""Counts of a run, and the texts made of them."""
+"""Counts of a run, and the text made of them."""
 
 from __future__ import annotations
 
@@ -6,56 +6,112 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
-from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.text import frequent
+from destination_marketo_programs.outcomes import Category, Result
+from destination_marketo_programs.text import counted, frequent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from destination_marketo_programs.outcomes import Detail
+
 MOST_FREQUENT = 10
 MAX_DISTINCT_VALUES = 10_000
-"""Distinct unmapped values or unlinked events counted by name; what comes after is counted together."""
+"""Distinct unmapped values, unlinked events or domains counted by name; what comes after is counted together."""
+OTHERS = "(others)"
 
 
 class Tally:
-    """What happened so far; every count is of records × programs unless its name says records."""
+    """What happened so far; every count is of records × programs unless its name says otherwise."""
 
     def __init__(self) -> None:
         self.records_read = 0
         self.records_settled = 0
         self.records_rejected = 0
-        self.by_program: Counter[tuple[int | None, str | None, str]] = Counter()
-        self.by_category: Counter[tuple[str, str]] = Counter()
-        self.by_code: Counter[tuple[str, str]] = Counter()
+        self.outcomes_due = 0
+        self.states_read = 0
+        self.states_echoed = 0
+        self.by_program: Counter[tuple[int | None, str | None, Result]] = Counter()
+        self.by_category: Counter[tuple[Result, Category]] = Counter()
+        self.by_code: Counter[tuple[Category, str]] = Counter()
         self.unmapped_values: Counter[str] = Counter()
         self.unlinked_events: Counter[str] = Counter()
+        self.excluded_domains: Counter[str] = Counter()
+        self.unreadable_ids = 0
+        self.shared_emails = 0
+        self.remembered = 0
+        self.leads_delivered = 0
+        self.leads_unchanged = 0
 
-    def by_outcome(self) -> Counter[str]:
+    def count(self, program_id: int | None, status: str | None, result: Result) -> None:
+        """Count an outcome."""
+        self.by_program[program_id, status, result] += 1
+
+    def count_refusal(self, result: Result, category: Category, code: str | None, detail: Detail | None) -> None:
+        """Count why an outcome was a skip or a rejection."""
+        self.by_category[result, category] += 1
+        if code is not None:
+            self.by_code[category, code] += 1
+        if category is Category.EXCLUDED and detail:
+            note_value(self.excluded_domains, str(detail.get("domain")))
+
+    def leads(self) -> dict[str, int]:
+        """Records by what happened to them: rejected if any program rejected them, delivered if one took them."""
+        told = self.records_rejected + self.leads_delivered + self.leads_unchanged
+        return {
+            "total": self.records_settled,
+            "delivered": self.leads_delivered,
+            "unchanged": self.leads_unchanged,
+            "skipped": self.records_settled - told,
+            "rejected": self.records_rejected,
+        }
+
+    @property
+    def outcomes(self) -> int:
+        """All outcomes."""
+        return self.by_program.total()
+
+    def by_outcome(self) -> Counter[Result]:
         """Counts by outcome."""
-        totals: Counter[str] = Counter()
-        for (_, _, outcome), count in self.by_program.items():
-            totals[outcome] += count
+        totals: Counter[Result] = Counter()
+        for (_, _, result), count in self.by_program.items():
+            totals[result] += count
         return totals
 
-    @staticmethod
-    def note_value(counter: Counter[str], value: str) -> None:
-        """Count a value by name, as long as there are not too many different ones."""
-        if value not in counter and len(counter) >= MAX_DISTINCT_VALUES:
-            value = "(others)"
-        counter[value] += 1
-
-    def summary(self, *, dry_run: bool, calls: str, pace: str) -> str:
+    def summary(self, *, dry_run: bool, calls: str, pace: str, notes: Iterable[str] = ()) -> str:
         """The text that ends a run: several lines, no person data."""
         lines = ["Dry run: nothing was written to Marketo, and no STATE is acknowledged."] if dry_run else []
+        fine = self.records_settled - self.records_rejected
         lines.append(
-            f"Read {self.records_read:,} records: {self.records_settled:,} settled, "
-            f"{self.records_rejected:,} of them rejected."
+            f"{counted(self.records_read, 'record')} processed: {fine:,} delivered or skipped, "
+            f"{self.records_rejected:,} rejected."
         )
+        if self.remembered:
+            lines.append(
+                f"{self.remembered:,} of the outcomes are unchanged since an earlier sync and were not sent again."
+            )
         lines += self._program_lines()
         lines += self._category_lines(Result.SKIPPED, "Skipped")
         lines += self._category_lines(Result.REJECTED, "Rejected")
-        lines += _frequent("Qualifier values without a mapping", self.unmapped_values)
-        lines += _frequent("Events without a program link", self.unlinked_events)
+        for title, values in (
+            ("Qualifier values without a mapping", self.unmapped_values),
+            ("Events without a program link", self.unlinked_events),
+        ):
+            if values:
+                lines.append(f"{title}: {frequent(values, MOST_FREQUENT)}.")
+        if self.excluded_domains:
+            domains = ", ".join(f"{name} {count:,}" for name, count in self.excluded_domains.most_common(MOST_FREQUENT))
+            lines.append(f"Excluded email domains: {domains}.")
+        if self.unreadable_ids:
+            lines.append(
+                f"{counted(self.unreadable_ids, 'record')} had a Marketo lead ID that is not a number; the lookup "
+                "field was used instead."
+            )
+        if self.shared_emails:
+            lines.append(
+                f"{counted(self.shared_emails, 'person', 'people')} with different keys share an email. Marketo cannot "
+                "find them by email any more; merge them, or use email as lead_sync.lookup_field."
+            )
+        lines += notes
         lines += [f"Calls: {calls}", f"Pace: {pace}"]
         return "\n".join(lines)
 
@@ -84,11 +140,8 @@ class Tally:
         return lines
 
 
-def _frequent(title: str, counter: Counter[str]) -> list[str]:
-    return [f"{title}: {frequent(counter, MOST_FREQUENT)}."] if counter else []
-
-
-def count_values(counter: Counter[str], values: Iterable[str]) -> None:
-    """Count several values by name."""
-    for value in values:
-        Tally.note_value(counter, value)
+def note_value(counter: Counter[str], value: str) -> None:
+    """Count a value by name, as long as there are not too many different ones."""
+    if value not in counter and len(counter) >= MAX_DISTINCT_VALUES:
+        value = OTHERS
+    counter[value] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from destination_marketo_programs.marketo.envelope import (
     MisshapenError,
@@ -39,6 +40,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
         request_id: Marketo's id of the call.
         other_lead: the lead that Marketo answered for in place of the one sent, as it may do once two people are
             merged. The record is not accepted then: its person has to be found again.
+        before: of a dry run, the member's status before; None for somebody who is not a member.
     """
 
     status: str
@@ -47,6 +49,7 @@ class RowReply(msgspec.Struct, frozen=True, gc=False):
     message: str | None
     request_id: str | None
     other_lead: int | None = None
+    before: str | UnsetType | None = UNSET
 
 
 def read_row(row: JsonObject, id_member: str, request_id: str | None) -> RowReply:
@@ -55,9 +58,12 @@ def read_row(row: JsonObject, id_member: str, request_id: str | None) -> RowRepl
     Raises:
         MisshapenError: a member that decides is of another kind than documented.
     """
-    lead_id = number(row, id_member)
-    status = text(row, "status")
     reasons = row.get("reasons") or row.get("reason")
+    lead_id, status = row.get(id_member), row.get("status")
+    if type(lead_id) is int and status in ACCEPTED and not reasons:
+        # Nearly every row, and many of them: the careful way below takes three times as long.
+        return RowReply(status, lead_id, None, None, request_id)
+    lead_id, status = number(row, id_member), text(row, "status")
     if status in ACCEPTED and not reasons:
         return RowReply(status, lead_id, None, None, request_id)
     # The documentation has a list named `reasons`, the specification an object named `reason`.

@@ -7,29 +7,25 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
-from destination_marketo_programs.catalog import read_catalog, stream_problems
-from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
-from destination_marketo_programs.delivery.pipeline import Terminated
+from destination_marketo_programs.catalog import read_catalog
+from destination_marketo_programs.commands import load, read_json
+from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.delivery.loop import Terminated
+from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
 from destination_marketo_programs.logs import Scrubber
-from destination_marketo_programs.marketo.api import RestMarketo
-from destination_marketo_programs.marketo.errors import MarketoError, StoppedError
+from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.plan.failures import failure_text, problems_text
 from destination_marketo_programs.plan.listings import JsonListing, Listing, TerminalListing, TextListing
 from destination_marketo_programs.plan.running import run_plan
-from destination_marketo_programs.preflight import run_preflight
-from destination_marketo_programs.protocol import UndecodableLineError
+from destination_marketo_programs.session import Stops, open_session
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.sync import connect, log_stream_notes
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
     from types import FrameType
 
     from destination_marketo_programs.preflight import Preflight
@@ -38,10 +34,6 @@ logger = logging.getLogger("airbyte.plan")
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 130
-
-
-class _CannotPlanError(Exception):
-    """The configuration is at fault; the text says how."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +53,8 @@ def main(args: argparse.Namespace) -> int:
     """Read messages from standard input and say what a write would do.
 
     Returns:
-        0; 1 where the configuration has problems, the plan could not be finished, or with `--strict` a record would
-        be rejected; 130 where it was stopped.
+        0; 1 if the configuration has problems, the plan could not be finished, or with `--strict` a record would be
+        rejected; 130 if it was stopped.
     """
     scrubber = Scrubber()
     _log_to_stderr(scrubber)
@@ -74,10 +66,11 @@ def main(args: argparse.Namespace) -> int:
         # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except _CannotPlanError as error:
-        reason = str(error)
-    except (MarketoError, UndecodableLineError, OSError) as error:
-        reason = failure_text(error, utc_now())
+    except ConfigurationError as error:
+        reason = f"A sync would not begin. {error}"
+    except Exception as error:
+        logger.debug("plan failed", exc_info=error)
+        reason = str(failure_of(error, utc_now(), Doing.PLAN))
     else:
         return EXIT_FAILED if args.strict and rejected else 0
     print(f"plan: {scrubber.clean(reason)}", file=sys.stderr)  # noqa: T201 - a command for people
@@ -86,29 +79,28 @@ def main(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
     """Number of records that would be rejected."""
-    loaded = load_settings(_read_json(args.config, "config"), cloud=runs_in_cloud())
-    catalog = read_catalog(_read_json(args.catalog, "catalog"))
-    settings, streams = loaded.settings, catalog.streams
-    problems = [*loaded.problems, *catalog.problems]
+    settings, problems = load(read_json(args.config, "config"), scrubber)
+    catalog = read_catalog(read_json(args.catalog, "catalog"))
     if settings is None:
-        raise _CannotPlanError(problems_text(problems))
-    scrubber.add(settings.secrets())
-    problems += stream_problems(streams, settings.lead_sync.mode, object_problems(settings))
-    client = connect(settings, on_token=lambda token: scrubber.add([token]), read_only=True)
-    # The outcome storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
-    preflight = run_preflight(
-        RestMarketo(client), settings, NoStore(), problems, raise_transient=True, member_fields=any_object(streams)
-    )
-    problems = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
-    if problems:
-        raise _CannotPlanError(problems_text(problems))
-    for note in preflight.notes:
-        logger.info(note)
-    log_stream_notes(settings, streams)
-    if sys.stdin.isatty():
-        logger.info("Reading Airbyte messages from standard input; end it with Ctrl+D.")
-    listing = _listing(args.format, preflight, with_stream=len(streams) > 1)
-    return run_plan(settings, preflight, streams, client, sys.stdin.fileno(), listing, _stop_on_signals)
+        raise ConfigurationError([*problems, *catalog.problems])
+    stops = Stops()
+    _stop_on_signals(stops)
+    # The storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
+    with open_session(
+        settings,
+        catalog=catalog,
+        stops=stops,
+        on_secret=lambda token: scrubber.add([token]),
+        store=NoStore(),
+        read_only=True,
+    ) as session:
+        preflight = session.check(problems, raise_transient=True)
+        if preflight.problems:
+            raise ConfigurationError(preflight.problems)
+        if sys.stdin.isatty():
+            logger.info("Reading Airbyte messages from standard input; end it with Ctrl+D.")
+        listing = _listing(args.format, preflight, with_stream=len(catalog.streams) > 1)
+        return run_plan(session, preflight, Intake(sys.stdin.fileno()), listing)
 
 
 def _listing(name: str, preflight: Preflight, *, with_stream: bool) -> Listing:
@@ -123,30 +115,23 @@ def _listing(name: str, preflight: Preflight, *, with_stream: bool) -> Listing:
     return TextListing(sys.stdout, preflight.programs, with_stream=with_stream)
 
 
-def _stop_on_signals(stop: Callable[[], None]) -> None:
+def _stop_on_signals(stops: Stops) -> None:
     def end(_number: int, _frame: FrameType | None) -> None:
-        stop()
+        stops.stop()
 
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
-
-
-def _read_json(path: str, what: str) -> Any:
-    try:
-        return read_json_file(path, what)
-    except JsonFileError as error:
-        raise _CannotPlanError(str(error)) from None
 
 
 def _log_to_stderr(scrubber: Scrubber) -> None:
     """Notes and progress for people. Single rejections are left out: the listing names every one of them."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(scrubber))
-    handler.addFilter(lambda record: record.module != "recorder")
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("airbyte").setLevel(logging.INFO)
+    logging.getLogger("airbyte.rejections").setLevel(logging.CRITICAL)
 
 
 class _Formatter(logging.Formatter):

@@ -53,6 +53,8 @@ class TerminalListing(NoStore):
         with_stream: whether records are named with their stream.
     """
 
+    takes_outcomes = True
+
     def __init__(self, console: Console, progress: Progress, *, with_stream: bool) -> None:
         self._console = console
         self._with_stream = with_stream
@@ -75,6 +77,8 @@ class TerminalListing(NoStore):
 
 class TextListing(NoStore):
     """One line for each outcome, then the sums. Arguments as above."""
+
+    takes_outcomes = True
 
     def __init__(self, file: TextIO, programs: Mapping[int, Program], *, with_stream: bool) -> None:
         self._file = file
@@ -101,6 +105,8 @@ class TextListing(NoStore):
 
 class JsonListing(NoStore):
     """One JSON object for each outcome, then one with the single member `summary`."""
+
+    takes_outcomes = True
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.text import SHARED_BY, shareable
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping
 
     from destination_marketo_programs.delivery.tally import Tally
+    from destination_marketo_programs.dryrun.forecast import Forecast
+    from destination_marketo_programs.dryrun.marketo import Change
     from destination_marketo_programs.marketo.assets import Program
-    from destination_marketo_programs.rehearsal.forecast import Forecast
-    from destination_marketo_programs.rehearsal.members import Change
+
+NOT_SHOWN: Final = "(not shown)"
+"""Stands for all values of records that may not be shown (see `text.shareable`)."""
 
 
 class ProgramSums(msgspec.Struct):
@@ -154,7 +159,7 @@ def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
         members_created=forecast.members_created,
         members_moved=forecast.members_moved,
         unaskable_people=forecast.unaskable_people,
-        outcomes={result.value: tally.by_outcome()[result.value] for result in Result if result != Result.IMPORTED},
+        outcomes={result.value: tally.by_outcome()[result] for result in Result if result != Result.IMPORTED},
         programs=_program_sums(findings),
         moves=[
             MoveSums(change.program_id, _name(findings, change.program_id), change.before, change.after, count)
@@ -163,8 +168,8 @@ def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
         ],
         skipped=_reasons(tally, Result.SKIPPED),
         rejected=_reasons(tally, Result.REJECTED),
-        unmapped_qualifier_values=dict(tally.unmapped_values.most_common()),
-        unlinked_events=dict(tally.unlinked_events.most_common()),
+        unmapped_qualifier_values=_shown_counts(tally.unmapped_values),
+        unlinked_events=_shown_counts(tally.unlinked_events),
         calls=PlannedCalls(
             forecast.method,
             cost.checks,
@@ -208,6 +213,13 @@ def _program_sums(findings: Findings) -> list[ProgramSums]:
     return sorted(
         sums.values(), key=lambda line: (line.program_id is None, line.program_id or 0, line.program_status or "")
     )
+
+
+def _shown_counts(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent first; values that may not be shown are counted together."""
+    shown = {value: count for value, count in counts.most_common() if count >= SHARED_BY and shareable(value)}
+    hidden = counts.total() - sum(shown.values())
+    return {**shown, NOT_SHOWN: hidden} if hidden else shown
 
 
 def _reasons(tally: Tally, outcome: Result) -> list[Reason]:

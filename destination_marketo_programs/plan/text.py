@@ -8,9 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from destination_marketo_programs.dryrun.forecast import forecast_lines
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.plan.wording import fate, program_name, record_name
-from destination_marketo_programs.rehearsal.forecast import forecast_lines
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from destination_marketo_programs.dryrun.forecast import Forecast
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
     from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
-    from destination_marketo_programs.rehearsal.forecast import Forecast
 
 SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
 from destination_marketo_programs.text import named, quoted
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _LONGEST_KEY = 80
 def fate(outcome: Outcome) -> str:
     """What would happen, on one line."""
     status = quoted(outcome.program_status or "")
-    before = outcome.from_status if isinstance(outcome, PlannedOutcome) else None
+    before = outcome.from_status or None
     match outcome.outcome:
         case Result.CREATED:
             new = "be created in Marketo and " if outcome.lead_action == "created" else ""

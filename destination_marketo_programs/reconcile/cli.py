@@ -56,7 +56,7 @@ DEFAULT_EXPORT_MB = 50
 _MB = 1_000_000
 _WIDTH = 100
 _AT = "%Y-%m-%dT%H:%M:%SZ"
-LOCAL_PACE = ExtractPace(first=0.5, longest=30.0, growth=2.0)
+LOCAL_PACE = ExtractPace(first=0.5)
 """For a local stand-in, whose extracts take seconds."""
 
 

@@ -93,7 +93,8 @@ class RunFacts:
         self.other_runs: set[str] = set()
         for run in runs:
             name = f"{run.started.replace('-', '').replace(':', '')}-{run.run_id}"
-            if run.instance != instance:
+            # A Munchkin id may have been typed in either case.
+            if run.instance.casefold() != instance.casefold():
                 self.other_runs.add(name)
                 continue
             for program in run.programs:

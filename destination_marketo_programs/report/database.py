@@ -104,7 +104,7 @@ class Database:
 
     Args:
         reader: reads the files.
-        locations: as `find_files` takes them. A file of outcomes that is named outright brings its rejected records.
+        locations: as `find_files` takes them. A file that is named outright brings the others of its run.
         on_progress: called now and then with the number of outcomes read so far.
 
     Attributes:
@@ -125,7 +125,7 @@ class Database:
     def __init__(
         self, reader: Reader, locations: Sequence[str], on_progress: Callable[[int], None] | None = None
     ) -> None:
-        self.files = reader.with_rejected(reader.find_files(locations))
+        self.files = reader.with_others_of_their_runs(reader.find_files(locations))
         if not any(file.kind is Kind.OUTCOMES for file in self.files):
             raise StorageError(
                 locations[0], "there are only rejected records here.", "Name the outcomes-*.jsonl files as well."

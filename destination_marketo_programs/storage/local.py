@@ -46,6 +46,11 @@ class LocalStore:
         self._failure: StorageError | None = None
 
     @property
+    def takes_outcomes(self) -> bool:
+        """See `OutcomeStore`."""
+        return True
+
+    @property
     def location(self) -> str:
         """The folder, as configured."""
         return str(self._folder)

@@ -82,14 +82,19 @@ class Reader:
             found.update((file.location, file) for file in files)
         return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
 
-    def with_rejected(self, files: Sequence[OutcomeFile]) -> list[OutcomeFile]:
-        """The files, and those with the rejected records of the same runs in the same folders."""
+    def with_others_of_their_runs(self, files: Sequence[OutcomeFile]) -> list[OutcomeFile]:
+        """The files; and beside outcomes the rejected records of the same run, beside these the outcomes."""
         found = {file.location: file for file in files}
-        runs = {(_folder_of(file), file.run) for file in files if file.started_at is not None}
+        kinds: dict[tuple[str, str], set[Kind]] = {}
+        for file in files:
+            if file.started_at is not None:
+                kinds.setdefault((_folder_of(file), file.run), set()).add(file.kind)
+        runs = {run for run, found_kinds in kinds.items() if len(found_kinds) < len(Kind)}
         for folder in {folder for folder, _ in runs}:
             beside = self._find_s3(folder) if folder.startswith(S3_PREFIX) else _find_local(folder)
             for file in beside:
-                if file.kind is Kind.REJECTED and (_folder_of(file), file.run) in runs:
+                run = (_folder_of(file), file.run)
+                if run in runs and file.kind not in kinds[run]:
                     found.setdefault(file.location, file)
         return sorted(found.values(), key=lambda file: (file.run, file.part, file.name, file.location))
 

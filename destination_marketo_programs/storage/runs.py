@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
+from destination_marketo_programs.storage.store import PartNames
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -28,7 +30,7 @@ RENEW_SECONDS = 10.0
 ALIVE_SECONDS = 30.0
 """An open run whose file was renewed within this time is taken to be alive."""
 
-MAX_RUNS_READ = 1_000
+MAX_RUNS_READ = 300
 MAX_RUN_FILE_BYTES = 4_000_000
 
 RUN_PREFIX = "run-"
@@ -50,17 +52,15 @@ class ProgramInfo(msgspec.Struct):
 
 
 class StreamInfo(msgspec.Struct):
-    """A stream of the configured catalog, as far as sending its records again needs it.
+    """A stream of the configured catalog, as far as sending its rejected records again needs it.
 
     Attributes:
         namespace: blank if it has none.
-        primary_key: column paths.
         destination_object_name: the object that its records are for; blank for ordinary streams.
     """
 
     name: str
     namespace: str = ""
-    primary_key: list[list[str]] = msgspec.field(default_factory=list)
     destination_object_name: str = ""
 
 
@@ -89,6 +89,8 @@ class RunFile(msgspec.Struct, kw_only=True):
         ending: how it ended: `complete`, `stopped`, `quota`, `unreachable`, `configuration` or `failed`.
         version: of the connector.
         instance: Munchkin id, or host and port of a local Marketo.
+        lookup_field: `lead_sync.lookup_field`.
+        waiting: whether it has not written yet because it waits for another run.
         app_address: of Marketo's application, e.g. `https://app-ab12.marketo.com`; blank if unknown.
         host, host_id: name of the machine, and what tells process ids on it apart (boot and process namespace).
         process_id, process_started: of the writer; the second notices that an id was given to another process.
@@ -113,7 +115,9 @@ class RunFile(msgspec.Struct, kw_only=True):
     ended: str = ""
     ending: str = ""
     sync_id: str = ""
+    lookup_field: str = ""
     app_address: str = ""
+    waiting: bool = False
     dry_run: bool = False
     host: str = ""
     host_id: str = ""
@@ -227,7 +231,8 @@ def write_run(store: OutcomeStore, run: RunFile, now: datetime) -> None:
         StorageError: it could not be written.
     """
     run.renewed = now.astimezone(UTC).strftime(_AT)
-    store.write_blob(store.sync_folder + _name(RUN_PREFIX, run.started, run.run_id), msgspec.json.encode(run))
+    name = _name(RUN_PREFIX, run.started, run.run_id)
+    store.write_blob(PartNames(now, run.run_id, run.sync_id).folder + name, msgspec.json.encode(run))
 
 
 def write_reconciled(store: OutcomeStore, found: ReconcileFile) -> None:

@@ -67,6 +67,11 @@ class S3Store:
         self._failure: StorageError | None = None
 
     @property
+    def takes_outcomes(self) -> bool:
+        """See `OutcomeStore`."""
+        return True
+
+    @property
     def location(self) -> str:
         """`s3://bucket/path`."""
         return f"s3://{self._bucket}/{self._folder}".rstrip("/")

@@ -68,6 +68,10 @@ class OutcomeStore(Protocol):
     def pending_bytes(self) -> int:
         """Bytes added since the last `commit` that are not written yet; bounded by the store."""
 
+    @property
+    def takes_outcomes(self) -> bool:
+        """Whether anything becomes of outcomes that are added; if not, they need not be made."""
+
     def add(self, outcome: Outcome) -> None:
         """Take one outcome. Rejected ones too, in addition to `add_rejected`."""
 
@@ -172,6 +176,7 @@ class NoStore:
     """Keeps nothing: rejections are settled by being logged."""
 
     commit_interval_seconds = 0.0
+    takes_outcomes = False
     location = None
     pending_bytes = 0
     sync_folder = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_marketo_programs.activation.discover import CannotDiscoverError, Discovered, discover
+from destination_marketo_programs.activation.discover import Discovered, discover
 from destination_marketo_programs.activation.objects import ObjectSchemas, program_of
 from destination_marketo_programs.config import Settings, load_settings
+from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
 from destination_marketo_programs.marketo.assets import Program, Status
 from destination_marketo_programs.marketo.leads import FieldInfo, LeadDescription
 from destination_marketo_programs.model import Problem
@@ -249,9 +251,9 @@ def test_an_archived_program_is_listed_if_its_links_allow_it(allowed: tuple[bool
 
 @pytest.mark.parametrize("leads", [None, LeadDescription({}, None)])
 def test_without_fields_of_people_there_is_nothing_to_list(leads: LeadDescription | None) -> None:
-    with pytest.raises(CannotDiscoverError, match=r"client_id: .*\S") as error:
+    with pytest.raises(ConfigurationError, match=r"client_id: .*\S") as error:
         discover(settings_of(), facts_of(leads=leads))
-    assert error.value.failure_type == "config_error"
+    assert error.value.passing is False
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,9 @@ def test_without_fields_of_people_there_is_nothing_to_list(leads: LeadDescriptio
 )
 def test_why_marketo_does_not_describe_people_decides_the_kind_of_failure(path: str, failure_type: str) -> None:
     problem = Problem(tuple(path.split(".")), "It does not work.", "Look again.")
-    with pytest.raises(CannotDiscoverError, match="It does not work") as error:
+    with pytest.raises(ConfigurationError, match="It does not work") as error:
         discover(settings_of(), facts_of(leads=None, problems=[problem]))
-    assert error.value.failure_type == failure_type
+    assert failure_of(error.value, datetime.now(tz=UTC), Doing.CHECK).kind.value == failure_type
 
 
 def test_what_else_marketo_does_not_say_is_a_warning() -> None:

@@ -11,8 +11,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from destination_marketo_programs.delivery.member_writer import ProgramGoneError
+from destination_marketo_programs.delivery.member_calls import ProgramGoneError
 from destination_marketo_programs.delivery.tally import Tally
+from destination_marketo_programs.dryrun.files import FilesForecast, GroupForecast
+from destination_marketo_programs.dryrun.forecast import Forecast, forecast_lines
+from destination_marketo_programs.dryrun.marketo import Change
+from destination_marketo_programs.failures import Doing, failure_of, problem_text
 from destination_marketo_programs.marketo.assets import Program
 from destination_marketo_programs.marketo.errors import (
     ConfigurationFaultError,
@@ -22,14 +26,10 @@ from destination_marketo_programs.marketo.errors import (
     UnreachableError,
 )
 from destination_marketo_programs.model import Problem
-from destination_marketo_programs.plan.failures import failure_text, problems_text
+from destination_marketo_programs.outcomes import Category, Outcome, Result
 from destination_marketo_programs.plan.listings import JsonListing, TerminalListing, TextListing
 from destination_marketo_programs.plan.summary import Findings, summarise
 from destination_marketo_programs.protocol import UndecodableLineError
-from destination_marketo_programs.rehearsal.files import FilesForecast, GroupForecast
-from destination_marketo_programs.rehearsal.forecast import Forecast, forecast_lines
-from destination_marketo_programs.rehearsal.members import Change
-from destination_marketo_programs.rehearsal.rehearsal import PlannedOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,16 +64,16 @@ def outcome(
     before: str | None = None,
     action: str | None = "updated",
     is_position: bool = False,
-) -> PlannedOutcome:
-    return PlannedOutcome(
+) -> Outcome:
+    return Outcome(
         stream="badges",
         record_key=key,
         event="4711",
         program_id=program,
         program_status=status,
-        outcome=result,
+        outcome=Result(result),
         lead_action=action,
-        category=category,
+        category=None if category is None else Category(category),
         code=code,
         message=message,
         dry_run=True,
@@ -99,7 +99,7 @@ OUTCOMES = [
 ]
 
 
-def findings(outcomes: Sequence[PlannedOutcome], forecast: Forecast = FORECAST) -> Findings:
+def findings(outcomes: Sequence[Outcome], forecast: Forecast = FORECAST) -> Findings:
     tally = Tally()
     tally.records_read = len(outcomes)
     for one in outcomes:
@@ -131,7 +131,7 @@ class _Progress:
         self.shown.append("stop")
 
 
-def on_terminal(outcomes: Sequence[PlannedOutcome], *, complete: bool = True) -> tuple[str, list[str]]:
+def on_terminal(outcomes: Sequence[Outcome], *, complete: bool = True) -> tuple[str, list[str]]:
     file = io.StringIO()
     console = Console(file=file, width=110, color_system=None, highlight=False, markup=False, emoji=False)
     progress = _Progress()
@@ -256,7 +256,7 @@ def test_minutes_at_the_configured_pace(calls: int, minutes: str) -> None:
     ids=lambda error: f"{type(error).__name__} {getattr(error, 'code', '')}",
 )
 def test_failures(snapshot: SnapshotAssertion, error: MarketoError | UndecodableLineError | OSError) -> None:
-    text = failure_text(error, NOW)
+    text = str(failure_of(error, NOW, Doing.PLAN))
     assert "secret text" not in text
     assert text == snapshot
 
@@ -265,5 +265,11 @@ def test_problems(snapshot: SnapshotAssertion) -> None:
     one = Problem(
         ("program_links", 0, "program_status"), '"attended" is not spelled as in Marketo.', 'Did you mean "Attended"?'
     )
-    assert problems_text([one]) == snapshot(name="one")
-    assert problems_text([one, Problem(("lead_sync",), "It is wrong.", "Mend it.")]) == snapshot(name="two")
+    assert problem_text([one]) == snapshot(name="one")
+    assert problem_text([one, Problem(("lead_sync",), "It is wrong.", "Mend it.")]) == snapshot(name="two")
+
+
+def test_values_that_may_name_a_person_are_counted_and_not_shown() -> None:
+    found = findings([])
+    found.tally.unlinked_events.update({"Roe, Jane": 3, "ada@example.org": 2, "EVT-7": 2, "once": 1})
+    assert summarise(found, complete=True).unlinked_events == {"4713": 85, "EVT-7": 2, "(not shown)": 6}

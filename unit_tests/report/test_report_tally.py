@@ -240,14 +240,15 @@ def test_rejected_files_say_who_it_is(tmp_path: Path) -> None:
     assert found == expected
 
 
-def test_an_outcome_file_named_outright_brings_its_rejected_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["outcomes", "rejected"])
+def test_a_file_named_outright_brings_the_others_of_its_run(tmp_path: Path, kind: str) -> None:
     for run in ("a", "b"):
         store = open_store(LocalStorage(path=str(tmp_path)), sync_started_at=START, run_id=run)
         store.add(outcome(run, REJECTED))
         line = b'{"type":"RECORD","record":{"stream":"s","data":{"email":"%s@x.y"}}}' % run.encode()
         store.add_rejected(line, [outcome(run, REJECTED)])
         store.close()
-    with Tally([str(tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl")]) as tally:
+    with Tally([str(tmp_path / f"{kind}-20261123T100000Z-a-00001.jsonl")]) as tally:
         assert [lead.email for lead in tally.iter_leads()] == ["a@x.y"]
 
 

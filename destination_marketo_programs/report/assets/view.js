@@ -31,7 +31,8 @@ function drawHeadline(kinds) {
       () => set({ news: filter.news === name ? "" : name, kind: name === "fixed" ? "" : filter.kind, reason: "" }), { class: "news", "aria-pressed": String(filter.news === name), title: label })) : []));
 }
 
-function drawCauses(found) {
+function drawCauses(found, kinds) {
+  const wasOpen = Boolean(by("causes").querySelector("details")?.open);
   const sections = Object.entries(WHO).map(([who, title]) => {
     const list = reasons.filter((reason) => reason.who === who).map((reason) => {
       const count = found.get(reason.index);
@@ -40,7 +41,7 @@ function drawCauses(found) {
     }).filter((each) => each.leads).sort((a, b) => b.leads - a.leads || a.reason.index - b.reason.index);
     if (!list.length) return null;
     const body = [h("ul", {}, list.map(cause))];
-    if (who === "nobody") return h("details", { class: "causes", open: list.some((each) => each.reason.id === filter.reason) }, h("summary", {}, `${title}: ${n(list.reduce((sum, each) => sum + each.leads, 0))} skipped`), body);
+    if (who === "nobody") return h("details", { class: "causes", open: wasOpen || list.some((each) => each.reason.id === filter.reason) }, h("summary", {}, `${title}: ${n(capped && !isNarrowed() ? data.totals.skipped : kinds.skipped)} skipped`), body);
     return h("section", { class: "causes" }, h("h3", {}, title), body);
   }).filter(Boolean);
   by("causes").replaceChildren(...(sections.length ? sections : [h("p", { class: "soft" }, "Nothing to fix.")]));
@@ -49,7 +50,9 @@ function drawCauses(found) {
 function cause({ reason, leads: count, parts, exact }) {
   const pressed = filter.reason === reason.id;
   const names = reason.parts.map((part) => ({ ...part, leads: exact ? part.leads : parts.get(part.name) || 0 })).filter((part) => part.leads);
-  const choose = (part) => set(pressed && filter.part === part ? { reason: "", part: "", kind: reason.outcome } : { reason: reason.id, part, kind: reason.outcome });
+  // A lead that one program skipped may have been delivered to another: then it is no skipped lead, and still meant here.
+  const kind = reason.outcome === "rejected" ? "rejected" : "";
+  const choose = (part) => set(pressed && filter.part === part ? { reason: "", part: "", kind } : { reason: reason.id, part, kind });
   return h("li", { class: `cause ${reason.outcome}` },
     button([h("b", {}, n(count)), h("span", {}, reason.title, reason.code && h("small", {}, ` (Marketo ${reason.code})`))], () => choose(""),
       { "aria-pressed": String(pressed && !filter.part), "data-reason": reason.id }),
@@ -146,7 +149,7 @@ function options(select, first, list) {
 
 function draw() {
   const { kinds, reasons: found } = countAll();
-  drawHeadline(kinds); drawCauses(found); drawAdvice(); drawTimeline(); drawLeads(); drawSelection();
+  drawHeadline(kinds); drawCauses(found, kinds); drawAdvice(); drawTimeline(); drawLeads(); drawSelection();
   for (const name of ["event", "program", "sync", "kind"]) if (by(name)) by(name).value = filter[name];
   if (by("search").value !== filter.q) by("search").value = filter.q;
   by("clear").hidden = JSON.stringify(filter) === JSON.stringify(start());

@@ -1,0 +1,168 @@
+"""The commands of the Airbyte protocol, without the CDK: importing it takes over a second."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from destination_marketo_programs.catalog import read_catalog
+from destination_marketo_programs.config import (
+    JsonFileError,
+    connector_spec,
+    load_settings,
+    read_json_file,
+    runs_in_cloud,
+)
+from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.delivery.loop import Terminated
+from destination_marketo_programs.failures import (
+    ConfigurationError,
+    Doing,
+    RejectedRecordsError,
+    failure_of,
+    problem_text,
+    rejected_text,
+)
+from destination_marketo_programs.marketo.errors import StoppedError
+from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.process import Process
+from destination_marketo_programs.session import Stops, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from destination_marketo_programs.catalog import Catalog
+    from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.logs import Scrubber
+    from destination_marketo_programs.model import Problem
+
+
+def run_protocol_command(name: str, arguments: list[str]) -> int:
+    """Run `spec`, `check` or `write`.
+
+    Returns:
+        The exit code, to be given to `os._exit`.
+    """
+    parser = argparse.ArgumentParser(prog=f"destination-marketo-programs {name}")
+    if name != "spec":
+        parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
+    if name == "write":
+        parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, a JSON file")
+    parser.add_argument("--debug", action="store_true", help="log more")
+    parsed = parser.parse_args(arguments)
+    process = Process(Doing.CHECK if name == "check" else Doing.WRITE, debug=parsed.debug)
+    command: Callable[[Process], None] = {"spec": _spec, "check": _check, "write": _write}[name](parsed)
+    return process.run(command)
+
+
+def _spec(_parsed: argparse.Namespace) -> Callable[[Process], None]:
+    return lambda process: process.writer.message({"type": "SPEC", "spec": connector_spec()})
+
+
+def _check(parsed: argparse.Namespace) -> Callable[[Process], None]:
+    def run(process: Process) -> None:
+        try:
+            problem = check(read_json(parsed.config, "config"), process.scrubber, process.stops)
+        except ConfigurationError as error:
+            problem = str(error)
+        process.writer.message(connection_status(problem, process.scrubber))
+
+    return run
+
+
+def connection_status(problem: str | None, scrubber: Scrubber) -> dict[str, Any]:
+    """The CONNECTION_STATUS message that ends `check`."""
+    status: dict[str, Any] = {"status": "SUCCEEDED"}
+    if problem is not None:
+        status = {"status": "FAILED", "message": scrubber.clean(problem)}
+    return {"type": "CONNECTION_STATUS", "connectionStatus": status}
+
+
+def _write(parsed: argparse.Namespace) -> Callable[[Process], None]:
+    def run(process: Process) -> None:
+        config, catalog = read_json(parsed.config, "config"), read_catalog(read_json(parsed.catalog, "catalog"))
+        write(config, catalog, Intake(0), process.writer.line, process.scrubber, process.stops)
+
+    return run
+
+
+def read_json(path: str, what: str) -> Any:
+    """Read a JSON file given on the command line.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        return read_json_file(path, what)
+    except JsonFileError as error:
+        raise ConfigurationError([error.problem]) from None
+
+
+def load(config: Any, scrubber: Scrubber) -> tuple[Settings | None, list[Problem]]:
+    """The settings, as far as they can be read, and what is wrong with them; every secret is known to the scrubber."""
+    loaded = load_settings(config, cloud=runs_in_cloud())
+    if loaded.settings is not None:
+        scrubber.add(loaded.settings.secrets())
+    elif isinstance(config, dict):
+        scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
+    return loaded.settings, list(loaded.problems)
+
+
+def check(config: Any, scrubber: Scrubber, stops: Stops) -> str | None:
+    """Find every mistake, without writing anything to Marketo.
+
+    Returns:
+        The problems as text; None if there are none.
+
+    Raises:
+        Terminated, StoppedError: the process was asked to end.
+    """
+    try:
+        settings, problems = load(config, scrubber)
+        if settings is None:
+            return problem_text(problems)
+        with open_session(settings, stops=stops, on_secret=_teach(scrubber), short_retries=True) as session:
+            found = session.check(problems).problems
+        return problem_text(found) if found else None
+    except (Terminated, StoppedError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the form shows it
+        return str(failure_of(error, utc_now(), Doing.CHECK))
+
+
+def write(
+    config: Any,
+    catalog: Catalog,
+    intake: Intake,
+    acknowledge: Callable[[bytes], None],
+    scrubber: Scrubber,
+    stops: Stops,
+) -> None:
+    """Deliver messages.
+
+    Raises:
+        Whatever ended it; see `failures.failure_of`.
+    """
+    settings, problems = load(config, scrubber)
+    if settings is None:
+        raise ConfigurationError([*problems, *catalog.problems])
+    with open_session(settings, catalog=catalog, stops=stops, on_secret=_teach(scrubber)) as session:
+        stops.add(lambda: session.store.give_up(STORAGE_GRACE_SECONDS))
+        preflight = session.check(problems, raise_transient=True)
+        if preflight.problems:
+            raise ConfigurationError(preflight.problems)
+        delivered = session.deliver(preflight, intake, acknowledge)
+    if settings.delivery.on_rejected == "fail_after_sync" and delivered.tally.records_rejected:
+        raise RejectedRecordsError(rejected_text(delivered.tally, dry_run=delivered.dry_run is not None))
+
+
+STORAGE_GRACE_SECONDS = 10.0
+"""How long a storage that does not answer may hold up the end of a process that was asked to end."""
+
+
+def _teach(scrubber: Scrubber) -> Callable[[str], None]:
+    def learn(secret: str) -> None:
+        secrets: Iterable[str] = (secret,)
+        scrubber.add(secrets)
+
+    return learn

@@ -1,0 +1,111 @@
+"""The process of a protocol command: standard output, logs, signals, exit codes, and an end whatever stands still."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from destination_marketo_programs import logs
+from destination_marketo_programs.delivery.loop import Terminated
+from destination_marketo_programs.failures import Doing, failure_of
+from destination_marketo_programs.marketo.errors import StoppedError
+from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.protocol import Deadline, OutputClosedError, Writer, write_to_descriptor
+from destination_marketo_programs.session import Stops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+logger = logging.getLogger("airbyte.process")
+
+GARBAGE_THRESHOLD = 50_000
+SWITCH_SECONDS = 0.02
+"""How long a thread may compute before another one gets its turn (`sys.setswitchinterval`)."""
+EXIT_FAILED = 1
+EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+OUTPUT_GRACE_SECONDS = 10.0
+"""How long a reader of standard output that takes nothing may hold up the end."""
+LAST_SECONDS = 13.0
+"""After so long the process ends, whatever stands still; Airbyte and docker kill it after 15 at the earliest."""
+
+
+class Process:
+    """What a protocol command runs in.
+
+    Args:
+        doing: the command, for the texts of failures.
+        debug: whether to log more.
+
+    Attributes:
+        writer: the only way to standard output.
+        stops: told when the process is asked to end.
+    """
+
+    def __init__(self, doing: Doing, *, debug: bool = False) -> None:
+        self._doing = doing
+        self._deadline = Deadline()
+        self._code = EXIT_FAILED
+        self.writer = Writer(write_to_descriptor(1, self._deadline), self._deadline)
+        self.scrubber = logs.Scrubber()
+        self.stops = Stops()
+        # Nothing but this writer may reach standard output, whichever library would like to print.
+        sys.stdout = sys.stderr
+        debug = debug or os.environ.get("LOG_LEVEL", "").upper() in ("DEBUG", "TRACE")
+        logs.install(self.writer, self.scrubber, debug=debug)
+
+    def run(self, command: Callable[[Process], None]) -> int:
+        """Run a command, and say on standard output why it failed if it did.
+
+        Returns:
+            The exit code. The caller ends the process with `os._exit`: a worker may still wait for an answer that
+            nobody needs, and a normal exit would wait for it.
+        """
+        # Records on their way hold no cycles; walking them again and again costs a tenth of the run.
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD, 20, 100)
+        # Workers wait for Marketo, and one thread does the rest: taking turns more often only empties its caches.
+        sys.setswitchinterval(SWITCH_SECONDS)
+        for number in EXIT_CODES:
+            signal.signal(number, self._asked_to_end)
+        threading.excepthook = self._thread_died
+        try:
+            return self._run(command)
+        except OutputClosedError:
+            return self._code
+
+    def _run(self, command: Callable[[Process], None]) -> int:
+        try:
+            command(self)
+        except OutputClosedError:
+            raise
+        except (Terminated, StoppedError):
+            logger.info(
+                "Stopped on request. What was settled is acknowledged; the rest is sent again by the next sync."
+            )
+            return self._code
+        except Exception as error:  # noqa: BLE001 - whatever it is, Airbyte hears of it, and the exit code says so
+            self._tell(error)
+            return self._code if self.stops.asked else EXIT_FAILED
+        return self._code if self.stops.asked else 0
+
+    def _tell(self, error: BaseException) -> None:
+        failure = failure_of(error, utc_now(), self._doing)
+        self.writer.message(logs.trace_error(self.scrubber, failure.kind.value, str(failure), error))
+
+    def _asked_to_end(self, number: int, _frame: FrameType | None) -> None:
+        self._code = EXIT_CODES[signal.Signals(number)]
+        self._deadline.give_up_in(OUTPUT_GRACE_SECONDS)
+        last = threading.Timer(LAST_SECONDS, os._exit, (self._code,))
+        last.daemon = True
+        last.start()
+        self.stops.stop()
+
+    def _thread_died(self, hook: threading.ExceptHookArgs) -> None:
+        self._tell(hook.exc_value or hook.exc_type())
+        os._exit(EXIT_FAILED)
