@@ -89,6 +89,7 @@ def test_who_is_behind_a_number(page: Page, marketo: SandboxServer) -> None:
     expect(page.locator("#found")).to_have_text(f"{PEOPLE + 1} people")
     page.get_by_role("button", name="Engaged 50").click()
     expect(page.locator("#people-title")).to_have_text("People in Spring Expo 2026 · Engaged")
+    expect(page.locator("#people-title")).to_be_in_viewport()
     expect(page.locator("#people-list > li")).to_have_count(50)
     page.get_by_placeholder("Name, email, company or id").fill("no 45")
     expect(page.locator("#people-list > li")).to_have_count(1)
