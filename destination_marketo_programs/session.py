@@ -135,6 +135,7 @@ class Session:
 
     Attributes:
         marketo: makes calls.
+        keep_names: see `open_session`.
     """
 
     def __init__(
@@ -145,7 +146,10 @@ class Session:
         store: OutcomeStore,
         stops: Stops,
         run_id: str,
+        *,
+        keep_names: bool = False,
     ) -> None:
+        self.keep_names = keep_names
         self.settings = settings
         self.catalog = catalog
         self.client = client
@@ -278,6 +282,7 @@ def open_session(
     policy: RetryPolicy | None = None,
     read_only: bool = False,
     short_retries: bool = False,
+    keep_names: bool = False,
 ) -> Iterator[Session]:
     """Open a session; makes no call yet.
 
@@ -290,6 +295,7 @@ def open_session(
         policy: how calls are retried.
         read_only: whether a call that can write is impossible.
         short_retries: whether an instance that does not answer is given up soon, as somebody waits at a form.
+        keep_names: whether records of rejected files keep the names that they were rejected under.
 
     Raises:
         StorageError: the settings alone show that the storage cannot work, or it cannot be closed.
@@ -318,7 +324,7 @@ def open_session(
         sync_id="" if catalog.sync_id is None else str(catalog.sync_id),
     )
     try:
-        yield Session(settings, catalog, client, opened, stops, run_id)
+        yield Session(settings, catalog, client, opened, stops, run_id, keep_names=keep_names)
     finally:
         if store is None:
             opened.close()
@@ -579,7 +585,13 @@ class _Run:
             self._rules[stream.key] = StreamRules(mapper.map, stream.primary_key)
         self._ledger = Ledger(holding)
         return Reader(
-            self._default_rules, self._rules, settlement, self._ledger, holding, acknowledge=not self._looks_only
+            self._default_rules,
+            self._rules,
+            settlement,
+            self._ledger,
+            holding,
+            acknowledge=not self._looks_only,
+            keep_names=self._session.keep_names,
         )
 
     def _map_record(self, stream: StreamKey, data: object) -> Mapped:

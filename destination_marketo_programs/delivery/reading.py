@@ -8,6 +8,7 @@ from destination_marketo_programs.delivery.entry import Entry
 from destination_marketo_programs.delivery.tally import note_value
 from destination_marketo_programs.mapping import primary_key_text
 from destination_marketo_programs.protocol import RecordMessage, UndecodableLineError, parse_line
+from destination_marketo_programs.storage.lines import rejected_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ class Reader:
         ledger: gives tickets, takes STATEs.
         holding: counts what is held.
         acknowledge: whether STATEs are echoed.
+        keep_names: whether a record of a rejected file keeps the name that it was rejected under.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Reader:
         holding: Holding,
         *,
         acknowledge: bool,
+        keep_names: bool = False,
     ) -> None:
+        self._keep_names = keep_names
         self._default = default
         self._streams = streams
         self._settlement = settlement
@@ -115,7 +119,10 @@ class Reader:
             note_value(tally.unlinked_events, mapped.unlinked_event)
         for value in mapped.unmapped_values:
             note_value(tally.unmapped_values, value)
-        key = (primary_key_text(message.data, rules.primary_key) if rules.primary_key else None) or mapped.record_id
+        key = rejected_name(message.line) if self._keep_names else None
+        if key is None and rules.primary_key:
+            key = primary_key_text(message.data, rules.primary_key)
+        key = key or mapped.record_id
         is_position = key is None
         key = key or str(position)
         ticket = self._ledger.open()
