@@ -49,7 +49,7 @@ from destination_marketo_programs.neighbours import Inheritance, RunJournal, tak
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.protocol import line_parser, parse_line, state_with_counts
 from destination_marketo_programs.storage import StorageError, open_store
-from destination_marketo_programs.storage.runs import ProgramInfo, new_run
+from destination_marketo_programs.storage.runs import ProgramInfo, StreamInfo, new_run
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
@@ -625,6 +625,11 @@ class _Run:
         run.programs = [
             ProgramInfo(program.id, program.name, program.type, program.channel, program.url)
             for program in self._preflight.programs.values()
+        ]
+        run.streams = [
+            StreamInfo(name, namespace, stream.destination_object_name)
+            for stream in session.catalog.streams
+            for namespace, name in [stream.key]
         ]
         run.app_address = self._preflight.app_address
         return RunJournal(self._store, run, utc_now)

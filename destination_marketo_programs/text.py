@@ -213,8 +213,10 @@ def frequent(counts: Mapping[str, int], most: int) -> str:
 _NEAR: Final = 0.6
 """Share of letters that two names must have in common, as `difflib` measures it."""
 
-_MOST_COMPARED: Final = 24
-_MOST_GUESSES: Final = 300
+_MOST_COMPARED: Final = 12
+_MOST_SHARING: Final = 1_000
+"""Names looked at for the pairs of letters that they share; a pair that more of them have tells nothing."""
+_MOST_GUESSES: Final = 100
 
 
 def folded(name: str) -> str:
@@ -259,7 +261,12 @@ class Names:
         return self._guessed[name]
 
     def _guess(self, name: str) -> str | None:
-        shared = Counter(known for pair in _letter_pairs(name) for known in self._by_pair.get(pair, ()))
+        shared: Counter[str] = Counter()
+        # The rarest pairs of letters first: they tell most.
+        for known in sorted((self._by_pair.get(pair, ()) for pair in _letter_pairs(name)), key=len):
+            if shared and shared.total() + len(known) > _MOST_SHARING:
+                break
+            shared.update(known[:_MOST_SHARING])
         ranked = [known for known, _ in shared.most_common(_MOST_COMPARED)]
         found = get_close_matches(name, ranked, n=1, cutoff=_NEAR)
         return self._suggestions[found[0]] if found else None

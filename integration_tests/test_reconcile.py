@@ -9,13 +9,16 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from harness import Connector, Json, Run, config_for, environment, record, state
+from strict_extracts import status_change
+from strict_marketo import StrictMarketo
 
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Outcome, Result, record_ref
@@ -485,6 +488,44 @@ def test_fix_does_not_bring_back_who_is_removed_before_the_second_look(
 
 def wait_for_calls(sandbox: SandboxServer, endpoint: str, count: int) -> None:
     assert sandbox.calls.wait(lambda calls: calls.count(endpoint) >= count)
+
+
+# --- by the letter of the documentation --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[tuple[StrictMarketo, Json]]:
+    with StrictMarketo() as server:
+        storage = {"storage_type": "Local", "path": str(tmp_path / "outcomes")}
+        # No sandbox, but it has what is needed of one: address, client id and secret.
+        yield server, config_for(cast("SandboxServer", server), object_storage_config=storage)
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_every_call_is_as_documented(connector: Connector, strict: tuple[StrictMarketo, Json], lean: bool) -> None:
+    marketo, config = strict
+    marketo.lean = lean
+    leads = range(1, 2_402)
+    for lead in leads:
+        marketo.leads[lead] = {"id": lead, "email": email(lead), "updatedAt": "2026-01-01T00:00:00Z"}
+        for program in (EXPO, 1234):
+            marketo.members[program][lead] = member("Registered")
+    lines = [outcome(f"r-{lead}", lead, program) for program in (EXPO, 1234) for lead in leads]
+    store_outcomes(config, lines, datetime(2026, 1, 2, tzinfo=UTC))
+    marketo.members[EXPO][7] = member("Invited")
+    del marketo.members[EXPO][8], marketo.members[EXPO][9]
+    marketo.activities.append(status_change(1, 8, EXPO, ("Registered", "Not in Program"), time.time()))
+    done = run(connector, config, "--fix", "--format", "json")
+    assert done.code == 1, done.stderr
+    fixes = {line["lead_id"]: line["fix"] for line in map(json.loads, done.lines) if line["fix"]}
+    assert fixes == {7: "sent", 8: "removed_by_hand", 9: "sent"}
+    assert Counter(json.loads(line)["verdict"] for line in done.lines) == {"as_sent": 4_799, "behind": 1, "missing": 2}
+    assert marketo.members[EXPO][7]["statusName"] == marketo.members[EXPO][9]["statusName"] == "Registered"
+    assert 8 not in marketo.members[EXPO]
+
+
+def member(status: str) -> Json:
+    return {"statusName": status, "membershipDate": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}
 
 
 # --- for people --------------------------------------------------------------------------------------------------

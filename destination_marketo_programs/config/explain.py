@@ -5,6 +5,7 @@ A wrong value itself is never repeated: it may be a secret. Names of settings, a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -239,7 +240,13 @@ def _unknown_key(location: Location, place: Place) -> Problem:
 def _meant_key(location: Location, place: Place) -> str | None:
     if len(location) == 1 and location[0] in _RENAMED:
         return _RENAMED[str(location[0])]
-    return nearest(str(location[-1]), place.block.model_fields.keys())
+    return _nearest_of(str(location[-1]), tuple(place.block.model_fields))
+
+
+@lru_cache(maxsize=1_000)
+def _nearest_of(given: str, known: tuple[str, ...]) -> str | None:
+    """As `nearest`; thousands of entries may share one mistyped key."""
+    return nearest(given, known)
 
 
 def _tag_of_sibling_with(key: str, location: Location) -> tuple[str, str] | None:
@@ -258,8 +265,8 @@ def _no_such_block(location: Location, place: Place, context: dict[str, Any]) ->
 
 
 def _no_such_choice(location: Location, choices: Iterable[str], given: str) -> Problem:
-    choices = list(choices)
-    near = nearest(given, choices)
+    choices = tuple(choices)
+    near = _nearest_of(given, choices)
     return Problem(location, f"This must be one of {codes(choices)}.", f"Did you mean `{near}`?" if near else "")
 
 

@@ -105,8 +105,9 @@ class QualifierRules:
 
     def columns_for(self, program_ids: Iterable[int]) -> list[Column]:
         """The columns that the mappings of these programs read, each once."""
-        found = {column.name: column for program_id in program_ids for column, _ in self._tables(program_id)}
-        return list(found.values())
+        scopes = dict.fromkeys([None, *program_ids])  # each mapping is looked at once, however many programs there are
+        names = dict.fromkeys(name for scope in scopes for name in self._by_program.get(scope, ()))
+        return [self._columns[name] for name in names]
 
     def _tables(self, program_id: int) -> _Tables:
         tables = self._tables_by_program.get(program_id)

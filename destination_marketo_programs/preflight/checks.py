@@ -52,7 +52,7 @@ class Preflight(NamedTuple):
     problems: list[Problem]
     notes: list[str]
     programs: dict[int, Program]
-    steps: dict[tuple[int, str], StatusRank]
+    steps: Mapping[tuple[int, str], StatusRank]
     fields: FieldCatalog
     used_today: int
     statuses: Mapping[int, Sequence[Status]]

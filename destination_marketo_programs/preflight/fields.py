@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from destination_marketo_programs.mapping import FieldCatalog, Mapper, WritableField
+from destination_marketo_programs.mapping import FieldCatalog, WritableField
+from destination_marketo_programs.mapping.sources import sources_of
 from destination_marketo_programs.model import Problem
 from destination_marketo_programs.text import Names, did_you_mean, joined, listed, numbered, quoted
 
@@ -188,7 +189,7 @@ def lookup_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
 
 def field_notes(settings: Settings, catalog: FieldCatalog) -> Iterator[str]:
     """Fields that the mobly mapping would fill and this instance does not have; and what guarded fields cost."""
-    dropped = Mapper(settings, catalog).dropped_defaults
+    dropped = sources_of(settings, catalog).dropped_defaults
     if dropped:
         names = joined([quoted(name) for name in dropped])
         yield f"Marketo has no writable field {names}, so this part of Mobly's leads is left out."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
@@ -9,7 +11,7 @@ from destination_marketo_programs.model import Location, Problem
 from destination_marketo_programs.text import Names, counted, did_you_mean, folded, joined, listed, named, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from destination_marketo_programs.config import ProgramLink, QualifierMapping, Settings
     from destination_marketo_programs.marketo.assets import Program, Status
@@ -34,6 +36,34 @@ class StatusRank(NamedTuple):
     position: int
 
 
+Scope = int | str
+"""A program by its id, or all programs of a channel by its name."""
+
+
+class Ranks(Mapping[tuple[int, str], StatusRank]):
+    """(program id, status name) -> rank; programs of one channel share its ranks.
+
+    Args:
+        by_program: program id -> status name -> rank.
+    """
+
+    def __init__(self, by_program: Mapping[int, Mapping[str, StatusRank]]) -> None:
+        self._by_program = by_program
+
+    def __getitem__(self, key: tuple[int, str]) -> StatusRank:
+        """Raises KeyError for programs and statuses that are not known."""
+        program_id, status = key
+        return self._by_program[program_id][status]
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        """Every known pair, program by program."""
+        return ((program_id, status) for program_id, ranks in self._by_program.items() for status in ranks)
+
+    def __len__(self) -> int:
+        """Number of known pairs."""
+        return sum(map(len, self._by_program.values()))
+
+
 class Finding(NamedTuple):
     """What is wrong with a status in a channel; `{programs}` in `message` stands for the programs concerned."""
 
@@ -55,16 +85,12 @@ class Statuses:
         self._by_channel: dict[str, list[Program]] = {}
         for program in self._programs.values():
             self._by_channel.setdefault(program.channel, []).append(program)
-        self._judges = {name: _Judge(name, channels[name]) for name in self._by_channel}
+        self._judges = {name: Judge(name, channels[name]) for name in self._by_channel}
         self._ranks = {name: _ranks(channels[name]) for name in self._by_channel}
 
-    def ranks(self) -> dict[tuple[int, str], StatusRank]:
+    def ranks(self) -> Ranks:
         """(program id, status name) -> rank, hidden statuses included."""
-        return {
-            (program.id, name): rank
-            for program in self._programs.values()
-            for name, rank in self._ranks[program.channel].items()
-        }
+        return Ranks({program.id: self._ranks[program.channel] for program in self._programs.values()})
 
     def by_program(self) -> dict[int, Sequence[Status]]:
         """Program id -> statuses in the order of its channel."""
@@ -78,46 +104,64 @@ class Statuses:
         yield from self._of_mappings(settings.qualifier_mappings)
 
     def _of_links(self, links: Sequence[ProgramLink]) -> Iterator[Problem]:
-        """One slip is one problem, in however many links and programs it stands."""
-        slips: dict[Finding, dict[int, list[int]]] = {}
+        slips = _Slips("program_links")
         for position, link in enumerate(links):
             program = self._programs.get(link.program_id)
             finding = self._judges[program.channel].judge(link.program_status) if program else None
-            if finding is not None:
-                slips.setdefault(finding, {}).setdefault(link.program_id, []).append(position)
-        for finding, positions in slips.items():
-            programs = _named([self._programs[number] for number in positions])
-            for position in sorted(position for of_program in positions.values() for position in of_program):
-                location: Location = ("program_links", position, "program_status")
-                yield Problem(location, finding.message.format(programs=programs), finding.fix)
+            if program and finding:
+                slips.add(position, finding, [program.id])
+        yield from slips.problems(self._named)
 
     def _of_mappings(self, mappings: Sequence[QualifierMapping]) -> Iterator[Problem]:
-        found: dict[tuple[int | None, str], list[tuple[str, str]]] = {}
+        slips = _Slips("qualifier_mappings")
+        found: dict[tuple[int | None, str], list[tuple[Finding, list[Scope]]]] = {}
         for position, mapping in enumerate(mappings):
             key = (mapping.program_id, mapping.program_status)
             if key not in found:
-                found[key] = list(self._of_mapping(*key))
-            for message, fix in found[key]:
-                yield Problem(("qualifier_mappings", position, "program_status"), message, fix)
+                found[key] = self._of_mapping(*key)
+            for finding, scopes in found[key]:
+                slips.add(position, finding, scopes)
+        yield from slips.problems(self._named)
 
-    def _of_mapping(self, program_id: int | None, status: str) -> Iterator[tuple[str, str]]:
-        """A mapping without program has to hold for all of them; programs of one channel share the finding."""
+    def _of_mapping(self, program_id: int | None, status: str) -> list[tuple[Finding, list[Scope]]]:
+        """A mapping without program has to hold for all of them; one mistake in several channels is one finding."""
         if program_id is None:
-            channels = self._by_channel
+            channels: dict[str, Scope] = {name: name for name in self._by_channel}
         else:
             program = self._programs.get(program_id)
-            channels = {program.channel: [program]} if program else {}
-        wrong: dict[Finding, list[Program]] = {}
+            channels = {program.channel: program.id} if program else {}
+        wrong: dict[str, tuple[list[Scope], dict[str, None]]] = {}
         right = 0
-        for name, programs in channels.items():
+        for name, scope in channels.items():
             finding = self._judges[name].judge(status)
             if finding is None:
                 right += 1
             else:
-                wrong.setdefault(finding, []).extend(programs)
+                of_message, fixes = wrong.setdefault(finding.message, ([], {}))
+                of_message.append(scope)
+                fixes[finding.fix] = None
         closing = " Or name in program_id the one program that this mapping is for." if wrong and right else ""
-        for finding, programs in wrong.items():
-            yield finding.message.format(programs=_named(programs)), finding.fix + closing
+        return [
+            (
+                Finding(
+                    message,
+                    next(iter(fixes)) + (" Other channels have other statuses." if len(fixes) > 1 else "") + closing,
+                ),
+                scopes,
+            )
+            for message, (scopes, fixes) in wrong.items()
+        ]
+
+    def _named(self, scopes: Iterable[Scope]) -> str:
+        """Programs by name and number; of many the first few, and how many more."""
+        scopes = list(scopes)
+        whole = {scope for scope in scopes if isinstance(scope, str)}
+        single = [self._programs[scope] for scope in scopes if isinstance(scope, int)]
+        single = [program for program in single if program.channel not in whole]
+        first = islice(chain(single, *(self._by_channel[name] for name in scopes if name in whole)), _MOST_PROGRAMS)
+        shown = [named(program) for program in first]
+        left = len(single) + sum(len(self._by_channel[name]) for name in whole) - len(shown)
+        return joined([*shown, counted(left, "more program")] if left > 0 else shown)
 
     # --- notes -----------------------------------------------------------------------------------------------
 
@@ -193,60 +237,83 @@ class Statuses:
                     )
 
 
-class _Judge:
-    """Judges statuses against one channel, each spelling once."""
+class _Slips:
+    """The same mistake in several entries of a list is one, in however many programs it stands.
+
+    Args:
+        setting: the list, `program_links` or `qualifier_mappings`.
+    """
+
+    def __init__(self, setting: str) -> None:
+        self._setting = setting
+        self._found: dict[Finding, tuple[list[int], dict[Scope, None]]] = {}
+
+    def add(self, position: int, finding: Finding, scopes: Iterable[Scope]) -> None:
+        positions, concerned = self._found.setdefault(finding, ([], {}))
+        positions.append(position)
+        concerned.update(dict.fromkeys(scopes))
+
+    def problems(self, names: Callable[[Iterable[Scope]], str]) -> Iterator[Problem]:
+        for finding, (positions, concerned) in self._found.items():
+            message = finding.message.format(programs=names(concerned))
+            for position in positions:
+                location: Location = (self._setting, position, "program_status")
+                yield Problem(location, message, finding.fix)
+
+
+class Judge:
+    """Judges spellings of statuses against one channel, each once.
+
+    Args:
+        channel: its name.
+        statuses: all of the channel, hidden ones included.
+    """
 
     def __init__(self, channel: str, statuses: Sequence[Status]) -> None:
-        self._channel = channel
-        self._statuses = statuses
-        self._names = Names(status.name for status in statuses if _is_usable(status))
+        usable = [status.name for status in statuses if _is_usable(status)]
+        self._names = Names(usable)
+        self._exact = {status.name: status for status in reversed(statuses)}
+        self._alike = {folded(status.name): status for status in reversed(statuses)}
+        has = f"Channel {quoted(channel)} has"
+        self._choices = f"{has} {listed(usable)}." if usable else f"{has} no other that can be used."
         self._known: dict[str, Finding | None] = {}
 
     def judge(self, name: str) -> Finding | None:
+        """Say why a status cannot be given to anyone; None if it can."""
         if name not in self._known:
-            self._known[name] = judge(name, self._statuses, self._channel, self._names)
+            self._known[name] = self._judge(name)
         return self._known[name]
 
-
-def judge(name: str, statuses: Sequence[Status], channel: str, names: Names) -> Finding | None:
-    """Say why a status cannot be given to anyone; None if it can.
-
-    Args:
-        name: as configured.
-        statuses: all of the channel, hidden ones included.
-        channel: its name.
-        names: the statuses that can be given.
-    """
-    usable = [status.name for status in statuses if _is_usable(status)]
-    has = f"Channel {quoted(channel)} has"
-    choices = f"{has} {listed(usable)}." if usable else f"{has} no other that can be used."
-    shown = _literal(quoted(name))
-    if folded(name) == folded(NOT_IN_PROGRAM):
+    def _judge(self, name: str) -> Finding | None:
+        shown, choices = _literal(quoted(name)), self._choices
+        if folded(name) == folded(NOT_IN_PROGRAM):
+            return Finding(
+                f"{shown} stands for people who are not members, and this connector removes nobody.",
+                f"Choose another status. {choices}",
+            )
+        exact = self._exact.get(name)
+        if exact is not None:
+            if not exact.hidden:
+                return None
+            return Finding(
+                f"{shown} is a hidden status in {{programs}}.",
+                f"Show it again under {_WHERE}, or choose another one. {choices}",
+            )
+        alike = self._alike.get(folded(name))
+        if alike is not None and not alike.hidden:
+            return Finding(
+                f"{shown} is not spelled as in {{programs}}: upper and lower case and spaces count.",
+                f"Did you mean {quoted(alike.name)}?",
+            )
+        if alike is not None:
+            hidden = quoted(alike.name)
+            return Finding(
+                f"{shown} is not spelled as in {{programs}}, where {_literal(hidden)} is a hidden status.",
+                f"Show {hidden} again under {_WHERE} and spell it like that, or choose another one. {choices}",
+            )
         return Finding(
-            f"{shown} stands for people who are not members, and this connector removes nobody.",
-            f"Choose another status. {choices}",
+            f"There is no status {shown} in {{programs}}.", f"{did_you_mean(self._names.nearest(name))}{choices}"
         )
-    exact = next((status for status in statuses if status.name == name), None)
-    if exact is not None:
-        if not exact.hidden:
-            return None
-        return Finding(
-            f"{shown} is a hidden status in {{programs}}.",
-            f"Show it again under {_WHERE}, or choose another one. {choices}",
-        )
-    alike = next((status for status in statuses if folded(status.name) == folded(name)), None)
-    if alike is not None and not alike.hidden:
-        return Finding(
-            f"{shown} is not spelled as in {{programs}}: upper and lower case and spaces count.",
-            f"Did you mean {quoted(alike.name)}?",
-        )
-    if alike is not None:
-        hidden = _literal(quoted(alike.name))
-        return Finding(
-            f"{shown} is not spelled as in {{programs}}, where {hidden} is a hidden status.",
-            f"Show {quoted(alike.name)} again under {_WHERE} and spell it like that, or choose another one. {choices}",
-        )
-    return Finding(f"There is no status {shown} in {{programs}}.", f"{did_you_mean(names.nearest(name))}{choices}")
 
 
 def _literal(text: str) -> str:
@@ -260,13 +327,6 @@ def _is_usable(status: Status) -> bool:
 
 def _ranks(statuses: Sequence[Status]) -> dict[str, StatusRank]:
     return {status.name: StatusRank(status.step, status.success, position) for position, status in enumerate(statuses)}
-
-
-def _named(programs: Sequence[Program]) -> str:
-    """Programs by name and number; of many the first few, and how many more."""
-    shown = [named(program) for program in programs[:_MOST_PROGRAMS]]
-    left = len(programs) - _MOST_PROGRAMS
-    return joined([*shown, counted(left, "more program")] if left > 0 else shown)
 
 
 def _bounded(notes: Iterator[str], what: str) -> Iterator[str]:

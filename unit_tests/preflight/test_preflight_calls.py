@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +13,9 @@ from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.assets import Folder, FolderRef, FoundPrograms, Program, Status
 from destination_marketo_programs.marketo.errors import BadCredentialsError, UnreachableError
 from destination_marketo_programs.marketo.leads import LeadDescription
+from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.preflight.asking import Facts, ask_marketo
+from destination_marketo_programs.storage.store import NoStore
 from marketo_sandbox import Channel, Seed
 from marketo_sandbox import Program as SandboxProgram
 from marketo_sandbox import Status as SandboxStatus
@@ -199,3 +202,55 @@ def test_whoever_waits_for_the_checks_no_longer_waits_for_their_calls() -> None:
         assert not release.is_set()
     finally:
         release.set()
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+class BigMarketo(SlowMarketo):
+    """Knows every program, in ten channels of 200 statuses."""
+
+    def channels(self) -> dict[str, list[Status]]:
+        statuses = [Status(f"Status {at}", at, False, False) for at in range(200)]
+        return {f"Channel {number}": statuses for number in range(10)}
+
+    def programs(self, program_ids: Sequence[int]) -> FoundPrograms:
+        return FoundPrograms(
+            {
+                number: Program(number, f"P{number}", "Event", f"Channel {number % 10}", "Default", None)
+                for number in program_ids
+            },
+            [],
+        )
+
+
+@pytest.mark.parametrize("word", ["Status", "Statsu"], ids=["nothing wrong", "everything mistyped"])
+def test_thousands_of_links_and_mappings_are_judged_in_seconds(word: str) -> None:
+    """0.1.0 took 15 s for 4,000 and over 100 s for 10,000; `benchmarks/bench_check.py` has the figures of today."""
+    count = 4_000
+    raw = {
+        "domain_url": "https://123-ABC-456.mktorest.com",
+        "client_id": "a",
+        "client_secret": "b",
+        "program_links": [
+            {"event": str(at), "program_id": at + 1, "program_status": f"{word} {at % 200}"} for at in range(count)
+        ],
+        "qualifier_mappings": [
+            {
+                "program_id": at + 1 if at % 2 else "",
+                "qualifier": f"q{at}",
+                "value": "Yes",
+                "program_status": f"{word} {at % 200}",
+            }
+            for at in range(count)
+        ],
+    }
+    marketo: Any = BigMarketo(1)
+    started = time.perf_counter()
+
+    loaded = load_settings(raw, cloud=False)
+    assert loaded.settings is not None
+    told = run_preflight(marketo, loaded.settings, NoStore(), loaded.problems).problems
+
+    assert time.perf_counter() - started < 8
+    assert bool(told) is (word == "Statsu")

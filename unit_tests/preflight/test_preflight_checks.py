@@ -21,10 +21,10 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.preflight import Preflight, run_preflight
 from destination_marketo_programs.preflight.asking import Facts
 from destination_marketo_programs.preflight.programs import program_notes
-from destination_marketo_programs.preflight.statuses import Statuses, judge
+from destination_marketo_programs.preflight.statuses import Judge, Statuses
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.store import NoStore
-from destination_marketo_programs.text import Names, folded, quoted
+from destination_marketo_programs.text import folded, quoted
 from marketo_sandbox import Fault, Permission, Service
 
 if TYPE_CHECKING:
@@ -322,16 +322,12 @@ names = st.text("AaBb é\u00a0ß", min_size=1, max_size=6)
 channels = st.lists(st.builds(Status, names, st.integers(0, 3), st.booleans(), st.booleans()), max_size=6)
 
 
-def usable(statuses: list[Status]) -> Names:
-    return Names(status.name for status in statuses if not status.hidden)
-
-
 @given(names, channels)
 def test_a_status_passes_if_and_only_if_marketo_shows_exactly_it(name: str, statuses: list[Status]) -> None:
     # A channel holds each name once.
     statuses = list({status.name: status for status in statuses}.values())
 
-    finding = judge(name, statuses, "C", usable(statuses))
+    finding = Judge("C", statuses).judge(name)
 
     assert (finding is None) == any(status.name == name and not status.hidden for status in statuses)
 
@@ -340,7 +336,7 @@ def test_a_status_passes_if_and_only_if_marketo_shows_exactly_it(name: str, stat
 def test_what_is_suggested_is_there_to_be_chosen(name: str, statuses: list[Status]) -> None:
     statuses = list({status.name: status for status in statuses}.values())
 
-    finding = judge(name, statuses, "C", usable(statuses))
+    finding = Judge("C", statuses).judge(name)
 
     if finding is not None and "Did you mean " in finding[1]:
         suggested = finding[1].removeprefix("Did you mean ").partition("?")[0]
@@ -352,7 +348,7 @@ def test_what_is_suggested_is_there_to_be_chosen(name: str, statuses: list[Statu
 
 @pytest.mark.parametrize("spelling", ["Not in Program", "not in program", " NOT  IN PROGRAM "])
 def test_nobody_is_removed_in_any_spelling(spelling: str) -> None:
-    finding = judge(spelling, [Status(NOT_IN_PROGRAM, 0, False, False)], "C", Names([]))
+    finding = Judge("C", [Status(NOT_IN_PROGRAM, 0, False, False)]).judge(spelling)
 
     assert finding is not None
     assert "removes nobody" in finding[0]
