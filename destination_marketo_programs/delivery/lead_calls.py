@@ -10,7 +10,6 @@ import msgspec
 from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
 from destination_marketo_programs.mapping import fold_address
-from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
     FIELD_NOT_FOUND,
@@ -24,6 +23,7 @@ from destination_marketo_programs.marketo.errors import (
     category_for,
 )
 from destination_marketo_programs.marketo.leads import Action
+from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.ledger import Ledger
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import Mapped
-    from destination_marketo_programs.protocol import StreamKey
+    from destination_marketo_programs.protocol import LineParser, StreamKey
 
     MapRecord = Callable[[str, object], Mapped]
 
@@ -57,6 +57,7 @@ class Reader:
         holding: counts what is held.
         acknowledge: whether STATEs are echoed.
         keep_names: whether a record of a rejected file keeps the name that it was rejected under.
+        parse: reads a line; may leave out columns that no rule looks at.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Reader:
         *,
         acknowledge: bool,
         keep_names: bool = False,
+        parse: LineParser = parse_line,
     ) -> None:
         self._keep_names = keep_names
         self._default = default
@@ -78,6 +80,7 @@ class Reader:
         self._ledger = ledger
         self._holding = holding
         self._acknowledge = acknowledge
+        self._parse = parse
         self._positions: dict[StreamKey, int] = {}
 
     def read(self, lines: Iterable[bytes], number: int, now: float) -> Reading:
@@ -91,7 +94,7 @@ class Reader:
         entries: list[Entry] = []
         for line in lines:
             try:
-                message = parse_line(line, number)
+                message = self._parse(line, number)
             except UndecodableLineError as error:
                 return Reading(entries, error)
             number += 1

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.dryrun.overlay import LARGEST_LEAD_ID, Overlay
 from destination_marketo_programs.dryrun.values import misfit
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
     LEAD_EXISTS,
@@ -16,7 +15,7 @@ from destination_marketo_programs.marketo.errors import (
     SEVERAL_LEADS_MATCH,
 )
 from destination_marketo_programs.marketo.leads import Action
-from destination_marketo_programs.marketo.rows import RowReply
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL, RowReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

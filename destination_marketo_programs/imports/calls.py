@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Reasons, read_reasons
 from destination_marketo_programs.mapping import fold_address as fold
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
     ConfigurationFaultError,
@@ -17,6 +16,7 @@ from destination_marketo_programs.marketo.errors import (
     RefusedError,
     TooLargeError,
 )
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

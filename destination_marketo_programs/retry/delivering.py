@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.model import Problem
+    from destination_marketo_programs.storage.runs import StreamInfo
 
 EXIT_FAILED = 1
 EXIT_STOPPED = 130
 
 
 def deliver_messages(
-    settings: Settings, problems: Sequence[Problem], streams: Iterable[tuple[str, str]], messages: Iterator[bytes]
+    settings: Settings, problems: Sequence[Problem], streams: Iterable[StreamInfo], messages: Iterator[bytes]
 ) -> int:
     """Deliver RECORD messages of rejected files; each keeps the name that it was rejected under.
 
@@ -39,7 +40,7 @@ def deliver_messages(
     Args:
         settings: the configuration.
         problems: what reading it found.
-        streams: namespace and name of the streams that the messages come from.
+        streams: those that the messages come from.
         messages: without newline; read in a thread of their own.
 
     Returns:
@@ -65,7 +66,7 @@ def deliver_messages(
 def _deliver(
     settings: Settings,
     problems: Sequence[Problem],
-    streams: Iterable[tuple[str, str]],
+    streams: Iterable[StreamInfo],
     messages: Iterator[bytes],
     scrubber: Scrubber,
     stops: Stops,
@@ -87,17 +88,22 @@ def _deliver(
         feeding.end()
 
 
-def catalog_of(streams: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def catalog_of(streams: Iterable[StreamInfo]) -> dict[str, Any]:
     """A configured catalog of these streams."""
     return {
         "streams": [
             {
-                "stream": {"name": name, "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]}
-                | ({"namespace": namespace} if namespace else {}),
+                "stream": {
+                    "name": stream.name,
+                    "namespace": stream.namespace or None,
+                    "json_schema": {"type": "object"},
+                    "supported_sync_modes": ["full_refresh"],
+                },
                 "sync_mode": "full_refresh",
                 "destination_sync_mode": "append",
+                "destination_object_name": stream.destination_object_name or None,
             }
-            for namespace, name in sorted(streams)
+            for stream in streams
         ]
     }
 
