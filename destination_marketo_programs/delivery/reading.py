@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.ledger import Ledger
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import Mapped
-    from destination_marketo_programs.protocol import StreamKey
+    from destination_marketo_programs.protocol import LineParser, StreamKey
 
     MapRecord = Callable[[str, object], Mapped]
 
@@ -55,6 +55,7 @@ class Reader:
         ledger: gives tickets, takes STATEs.
         holding: counts what is held.
         acknowledge: whether STATEs are echoed.
+        parse: reads a line; may leave out columns that no rule looks at.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Reader:
         holding: Holding,
         *,
         acknowledge: bool,
+        parse: LineParser = parse_line,
     ) -> None:
         self._default = default
         self._streams = streams
@@ -74,6 +76,7 @@ class Reader:
         self._ledger = ledger
         self._holding = holding
         self._acknowledge = acknowledge
+        self._parse = parse
         self._positions: dict[StreamKey, int] = {}
 
     def read(self, lines: Iterable[bytes], number: int, now: float) -> Reading:
@@ -87,7 +90,7 @@ class Reader:
         entries: list[Entry] = []
         for line in lines:
             try:
-                message = parse_line(line, number)
+                message = self._parse(line, number)
             except UndecodableLineError as error:
                 return Reading(entries, error)
             number += 1

@@ -99,12 +99,17 @@ def catalog_of(selection: Selection) -> dict[str, Any]:
     return {
         "streams": [
             {
-                "stream": {"name": name, "json_schema": {"type": "object"}, "supported_sync_modes": ["full_refresh"]}
-                | ({"namespace": namespace} if namespace else {}),
+                "stream": {
+                    "name": stream.name,
+                    "namespace": stream.namespace or None,
+                    "json_schema": {"type": "object"},
+                    "supported_sync_modes": ["full_refresh"],
+                },
                 "sync_mode": "full_refresh",
                 "destination_sync_mode": "append",
+                "destination_object_name": stream.destination_object_name or None,
             }
-            for namespace, name in sorted(selection.streams())
+            for stream in selection.streams()
         ]
     }
 

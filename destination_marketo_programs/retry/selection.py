@@ -14,6 +14,7 @@ from destination_marketo_programs.report.tally import Tally
 from destination_marketo_programs.retry.edits import EditError, Edits, corrections, rows_named
 from destination_marketo_programs.storage import Kind, Reader
 from destination_marketo_programs.storage.lines import Rejection
+from destination_marketo_programs.storage.runs import StreamInfo, run_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -118,9 +119,17 @@ class Selection:
                 if record is not None:
                     yield _with_changes(line.strip(), self.chosen[record].changes)
 
-    def streams(self) -> set[tuple[str, str]]:
-        """Namespace and name of every stream among the chosen records."""
-        return {self._streams[record] for record in self.chosen}
+    def streams(self) -> list[StreamInfo]:
+        """Every stream among the chosen records, with the object that the latest sync of its records had for it."""
+        objects: dict[tuple[str, str], str] = {}
+        runs = {run_name(run): run for run in self._tally.database.run_files}
+        chosen = sorted((self._latest[record], self._streams[record]) for record in self.chosen)
+        for (number, _), stream in chosen:
+            run = runs.get(self._files[number].run)
+            known = {(each.namespace, each.name): each for each in run.streams} if run is not None else {}
+            info = known.get(stream)
+            objects[stream] = info.destination_object_name if info is not None else objects.get(stream, "")
+        return [StreamInfo(name, namespace, objects[namespace, name]) for namespace, name in sorted(objects)]
 
     def _find_latest(self) -> dict[int, tuple[int, int]]:
         """Record -> file and line of its latest rejected version."""

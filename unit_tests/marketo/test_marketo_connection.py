@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from destination_marketo_programs.marketo.client import Call
+from destination_marketo_programs.marketo.calls import Call
 from destination_marketo_programs.marketo.errors import MarketoError, OutcomeUnknownError, UnreachableError
 from destination_marketo_programs.marketo.token import Token
 from destination_marketo_programs.marketo.transport import Transport
