@@ -38,9 +38,9 @@ def _fold_nothing(value: object) -> str:
     return str(value).strip()
 
 
-def can_be_queried(value: str | int) -> bool:
+def can_be_queried(value: object) -> bool:
     """Whether Marketo can be asked for leads with this value: it splits the values of a query at every comma."""
-    return isinstance(value, int) or "," not in value
+    return "," not in str(value)
 
 
 def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None:
