@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pytest
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
 from destination_marketo_programs.destination import DestinationMarketoPrograms
-from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service
+from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service, Status
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -522,6 +523,25 @@ def test_outcomes_of_objects_go_onto_the_page(connector: Connector, sandbox: San
     command = [*connector.arguments("report"), str(tmp_path / "kept"), "--output", str(page)]
     subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=True)
     assert "STATUS_NOT_FOUND" in page.read_text()
+
+
+def test_rejected_records_of_an_object_are_sent_again_to_it(
+    connector: Connector, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    config = config_for(sandbox, **local(tmp_path / "kept"))
+    lines = [record({"email": "a@example.com", "firstName": "Ann", "program_status": "Late"}, "people")]
+    run = connector.write(config, lines, catalog(stream("people", PROGRAM, ["email", "firstName", "program_status"])))
+    assert run.code == 0, run.text
+    assert sandbox.state.members_by_email(1004) == {}
+    tradeshow = sandbox.state.channel("Tradeshow")
+    late = Status("Late", 40)
+    sandbox.state.seed(Seed(channels=[msgspec.structs.replace(tradeshow, statuses=(*tradeshow.statuses, late))]))
+    command = [*connector.arguments("retry", config), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=False)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert sandbox.state.members_by_email(1004) == {"a@example.com": "Late"}
+    (lead,) = sandbox.state.leads()
+    assert lead["firstName"] == "Ann"
 
 
 # --- the guide -----------------------------------------------------------------------------------------------
