@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from harness import Connector, Json, Run, config_for, environment, record, state
+from harness import EXECUTABLE, Connector, InProcess, Json, Run, catalog_of, config_for, environment, record, state
 from strict_extracts import status_change
 from strict_marketo import StrictMarketo
 
@@ -373,6 +373,37 @@ def test_imports_become_exact_by_extract(connector: Connector, sandbox: SandboxS
     assert verdicts(again) == verdicts(done)
     assert sandbox.state.calls_today() - calls <= 8
     assert len(outcomes(Path(config["object_storage_config"]["path"]))) == 1_300
+
+
+def test_a_bulk_import_of_the_connector_becomes_exact(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    # Bulk import is for people who are in one partition.
+    one = Service(client_id=sandbox.client_id, client_secret=sandbox.client_secret, partitions=frozenset({"Default"}))
+    sandbox.configure(services=(one,))
+    view = sandbox.state
+    known = [view.add_lead({"email": email(number)}) for number in range(20)]
+    for lead in known:
+        view.add_member(EXPO, lead, "Invited" if lead % 2 else "Registered")
+        member = sandbox.instance.store.members[EXPO][lead]
+        member.since = member.updated_at = member.since - 3_600
+    lines = [record({"id": f"r-{number}", "email": email(number).upper()}) for number in range(60)]
+    settings = {**config, "delivery": {**config["delivery"], "method": "bulk"}}
+    InProcess(settings, catalog_of("leads", primary_key=[["id"]])).run([*lines, state(1)])
+    folder = Path(config["object_storage_config"]["path"])
+    assert {one.outcome for one in outcomes(folder).values()} == {"imported"}
+    code, out, err = text(connector, config)
+    assert code == 0, out + err
+    assert "Confirmed 60 imported rows: 40 created, 10 updated, 10 unchanged." in out
+    assert "Every lead that was delivered is in Marketo" in out
+    stored = outcomes(folder)
+    assert Counter(one.outcome for one in stored.values()) == {"created": 40, "updated": 10, "unchanged": 10}
+    assert all(one.confirmed and one.lead_id for one in stored.values())
+    report = subprocess.run(
+        [*EXECUTABLE, "report", str(folder), "--format", "json"], capture_output=True, timeout=60, check=True
+    )
+    assert json.loads(report.stdout)["outcomes"]["imported"] == 0
+    assert json.loads(report.stdout)["outcomes"]["created"] == 40
 
 
 # --- --fix -------------------------------------------------------------------------------------------------------
