@@ -46,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": _BASE | {"hints", "storage", "summary"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
+    "retry": _BASE
+    | {"catalog", "commands", "config", "delivery", "failures", "logs", "marketo", "report", "session", "storage"},
     "plan": _BASE
     | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
     | {"session", "storage"},
