@@ -89,6 +89,7 @@ def test_who_is_behind_a_number(page: Page, marketo: SandboxServer) -> None:
     expect(page.locator("#found")).to_have_text(f"{PEOPLE + 1} people")
     page.get_by_role("button", name="Engaged 50").click()
     expect(page.locator("#people-title")).to_have_text("People in Spring Expo 2026 · Engaged")
+    expect(page.locator("#people-title")).to_be_in_viewport()
     expect(page.locator("#people-list > li")).to_have_count(50)
     page.get_by_placeholder("Name, email, company or id").fill("no 45")
     expect(page.locator("#people-list > li")).to_have_count(1)
@@ -111,6 +112,7 @@ def test_who_is_behind_a_number(page: Page, marketo: SandboxServer) -> None:
 
 def test_hostile_values_are_text(page: Page) -> None:
     page.get_by_role("button", name="Engaged 1", exact=True).click()
+    expect(page.locator("#people-list > li")).to_have_count(1)
     page.locator("#people-list button").first.click()
     expect(page.locator(".drawer dd", has_text="window.hacked").first).to_be_visible()
     assert_fit_to_read(page)
@@ -118,6 +120,7 @@ def test_hostile_values_are_text(page: Page) -> None:
 
 def test_refreshing_keeps_selection_scroll_and_what_is_open(page: Page, marketo: SandboxServer) -> None:
     page.get_by_role("button", name="Attended 200").click()
+    expect(page.locator("#people-title")).to_have_text("People in Spring Expo 2026 · Attended")
     page.get_by_role("button", name="Ada No 41", exact=False).first.click()
     drawer = page.locator(".drawer dd", has_text="person41@example.org").first
     expect(drawer).to_be_visible()
@@ -170,6 +173,7 @@ def test_it_can_be_read_by_everybody(page: Page, marketo: SandboxServer, tmp_pat
     assert call_something(marketo) == 200
     expect(page.locator("#calls > li").first).to_contain_text("leads.partitions")
     page.get_by_role("button", name="Engaged 50").click()
+    expect(page.locator("#people-list > li")).to_have_count(50)
     page.locator("#people-list button").first.click()
     expect(page.locator(".drawer")).to_be_visible()
     assert_fit_to_read(page)

@@ -67,6 +67,12 @@ function choose(change) {
   showPeople();
 }
 
+/** Chooses who is shown, and brings them into sight where they are below it. */
+function look(change) {
+  choose(change);
+  if ($("people").getBoundingClientRect().top > innerHeight / 2) $("people").scrollIntoView();
+}
+
 // --- counts ---
 
 function facts() {
@@ -97,7 +103,7 @@ function renderPrograms() {
     (node, p) => {
       const all = { name: "", label: "All members", members: p.members };
       patch(node.lastChild, [all, ...p.statuses], (s) => s.name,
-        (s) => el("button", { type: "button", onclick: () => choose({ program: String(p.id), status: s.name }) }),
+        (s) => el("button", { type: "button", onclick: () => look({ program: String(p.id), status: s.name }) }),
         (button, s) => {
           say(button, `${s.label || s.name} ${number.format(s.members)}`);
           set(button, "disabled", s.members === 0);
@@ -110,10 +116,10 @@ function renderCalls() {
   set($("no-calls"), "hidden", state.latest.length > 0);
   patch($("calls"), state.latest, (c) => c.number,
     (c) => el("li", { class: "call" },
-      el("span", { class: "n" }, `#${c.number}`), el("b", {}, c.endpoint), el("span", { class: "n" }),
-      el("span", { class: "ending" }), el("span", { class: "n ms" }), el("code", { class: "path" }, c.path)),
+      el("span", { class: "n" }, `#${c.number}`), el("b", {}, c.endpoint), el("code", { class: "path" }, c.path),
+      el("span", { class: "records" }), el("span", { class: "ending" }), el("span", { class: "n ms" })),
     (node, c) => {
-      const [, , records, ending, ms] = node.children;
+      const [, , , records, ending, ms] = node.children;
       say(records, c.records ? `${number.format(c.records)} rows` : "");
       say(ending, c.ending + (c.fault ? ` (${c.fault}, on purpose)` : "") + (c.rows ? ` · skipped ${c.rows}` : ""));
       set(ending, "className", c.ending === "200" ? "ending" : "ending bad");
