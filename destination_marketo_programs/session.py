@@ -58,12 +58,13 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.intake import Intake
+    from destination_marketo_programs.delivery.ledger import Acknowledgement
     from destination_marketo_programs.delivery.stage import Stage
     from destination_marketo_programs.mapping import RecordMapper
     from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.model import Mapped, Problem
     from destination_marketo_programs.preflight import Preflight
-    from destination_marketo_programs.protocol import StateMessage, StreamKey
+    from destination_marketo_programs.protocol import StreamKey
     from destination_marketo_programs.storage import OutcomeStore
 
 logger = logging.getLogger("airbyte.session")
@@ -316,6 +317,9 @@ def open_session(
         read_only=read_only or delivery.dry_run,
     )
     stops.add(client.gate.stop)
+    if short_retries or read_only:
+        # Nothing but reads is under way, and nobody waits for their answers any more.
+        stops.add(client.cut)
     run_id = uuid.uuid4().hex[:12]
     opened = store or open_store(
         settings.object_storage_config,
@@ -432,6 +436,7 @@ class _Run:
             utc_now,
             dry_run=self._looks_only,
             on_settled=self._released if self._by_file and not self._looks_only else None,
+            count_by_state=any_object(self._session.catalog.streams),
         )
         marketo = self.dry_run.marketo if self.dry_run is not None else self._session.marketo
         new = NewLeads()
@@ -613,8 +618,9 @@ class _Run:
             wanted |= {(program_id, mapping.program_status) for program_id in programs}
         return wanted
 
-    def _echo(self, state: StateMessage, record_count: int, rejected_count: int) -> None:
-        self._acknowledge(state_with_counts(state.line, record_count, rejected_count))
+    def _echo(self, acknowledged: Acknowledgement) -> None:
+        state, record_count, rejected_count, outcomes = acknowledged
+        self._acknowledge(state_with_counts(state.line, record_count, rejected_count, outcomes))
 
     # --- what it says of itself --------------------------------------------------------------------------------
 

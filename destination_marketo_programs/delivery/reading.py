@@ -131,7 +131,7 @@ class Reader:
         ticket = self._ledger.open()
         rejections = None
         if verdicts:
-            rejections = self._settlement.decide(stream, key, verdicts, key_is_position=is_position)
+            rejections = self._settlement.decide(ticket, stream, key, verdicts, key_is_position=is_position)
         if mapped.person is None:
             self._settlement.finish_without_targets(ticket, stream, message.line, rejections or [])
             return None
