@@ -42,55 +42,52 @@ OUTCOMES: dict[Result, Hint] = {
     ),
     Result.UPDATED: Hint(
         "Moved to a new status",
-        "The lead was a member already and moved forward to the status shown.",
+        "The lead was already a member and moved to the status shown.",
         "Nothing to do.",
     ),
     Result.UNCHANGED: Hint(
         "Already there",
-        "The lead already has this status or a later one. Marketo never moves anyone backwards.",
+        "The lead already has this status or one of a higher step. Marketo never moves anyone to a lower step.",
         "Nothing to do.",
     ),
     Result.IMPORTED: Hint(
         "Accepted by bulk import",
-        "Marketo took the row. A bulk import does not say whether the membership is new or was changed.",
-        "Nothing to do.",
+        "Marketo accepted the row. A bulk import does not say whether the member is new or was changed.",
+        "Nothing to do. To find out, run reconcile.",
     ),
     Result.SKIPPED: Hint(
-        "Left out on purpose",
-        "Your configuration says that this lead is not meant for a program.",
-        "Nothing to do, unless you expected it in a program: then the category says which setting decides.",
+        "Skipped by your configuration",
+        "Your configuration excludes this lead from the program.",
+        "Nothing to do, unless you expected it in a program: then the category names the setting that decided.",
     ),
     Result.REJECTED: Hint(
         "Not delivered",
-        "The lead could not be made a member. The record is kept and can be sent again.",
-        "Follow the hint of its category, then send the rejected file again.",
+        "The lead could not be added to the program. The record is kept and can be sent again.",
+        "Follow the hint of its category, then send the rejected records again.",
     ),
 }
 
 CATEGORIES: dict[Category, Hint] = {
     Category.NO_PROGRAM_LINK: Hint(
         "No program is linked to this event",
-        "None of the program links names the event of this record, so there is no program to add the lead to.",
-        "If these leads belong in a program, add an entry to program_links with this event's id or name. "
+        "No program link names the event of this record, so there is no program to add the lead to.",
+        "If these leads belong in a program, add an entry to program_links with this event's ID or name. "
         "Otherwise nothing is wrong.",
     ),
     Category.BELOW_SCAN_THRESHOLD: Hint(
-        "Scanned fewer times than the link asks for",
-        "The link has a lead scan threshold, and this lead was scanned less often. A record without a "
-        "number of scans counts as 0.",
-        "Nothing is wrong. To let these leads in, lower lead_scan_threshold of the link.",
+        "Below the scan threshold",
+        "The program link asks for more scans than this lead has. A record without a number of scans counts as 0.",
+        "Nothing is wrong. To include these leads, lower lead_scan_threshold of the program link.",
     ),
     Category.UNMAPPED_QUALIFIER: Hint(
-        "No qualifier mapping fits this lead's answers",
-        "The link's program has qualifier mappings, and none of them names a value that this lead has. "
-        "Values are compared as text, letter by letter.",
-        "Add the missing value to qualifier_mappings (copy it exactly), or set unmapped_qualifier of the "
-        "link to use_program_status so that these leads get the link's own status.",
+        "No mapping matches this lead's answers",
+        "The program has qualifier mappings, and none of them names an answer of this lead. Values must match exactly.",
+        "Add the missing value to qualifier_mappings (copy it exactly). Or set unmapped_qualifier of the program "
+        "link to use_program_status, so that these leads get that link's status.",
     ),
     Category.SUPERSEDED: Hint(
-        "A higher status of the same lead went out instead",
-        "The same person was meant for the same program more than once in this sync. Only the status that is "
-        "furthest along was sent; it includes this one.",
+        "Replaced by a later status of the same lead",
+        "This sync had several statuses for the same lead and program. Only the one of the highest step was sent.",
         "Nothing to do.",
     ),
     Category.EXCLUDED: Hint(
@@ -104,80 +101,78 @@ CATEGORIES: dict[Category, Hint] = {
         "Nothing to do. To remove the person from the program, do it in Marketo.",
     ),
     Category.MISSING_KEY: Hint(
-        "The record has nothing to find the person by",
-        "Marketo finds people by email (or by the lookup field you chose), and this record has neither a "
-        "value for it nor a Marketo lead id.",
-        "Add the email in the source and sync again. If the records do have one, check that record_mapping "
-        "names the right column.",
+        "No email or ID to match on",
+        "Marketo finds people by email (or by the lookup field you chose). This record has neither a value for "
+        "it nor a Marketo lead ID.",
+        "Add the email in the source and sync again. If the records have one, check that record_mapping names "
+        "the right column.",
     ),
     Category.INVALID_EMAIL: Hint(
         "The email address cannot be used",
-        "It is not a complete address, or it holds characters that Marketo does not take in an email (only "
-        "plain letters without accents, digits and the usual signs).",
-        "Correct the address in the source (look for spaces, missing parts and typing errors) and send the "
-        "record again.",
+        "It is incomplete, or it contains characters that Marketo does not accept in email addresses (only "
+        "unaccented letters, digits and common punctuation).",
+        "Correct the address in the source (look for spaces, missing parts and typing errors) and send the record "
+        "again.",
     ),
     Category.INVALID_RECORD: Hint(
         "The record does not have the expected shape",
-        "A part that is needed is missing or is of another kind than the mapping expects, so nothing could "
-        "be read from it.",
-        "Compare the record with record_mapping: choose custom if the source is not Mobly, and check the "
-        "names of its columns.",
+        "A required field is missing or has an unexpected type, so nothing could be read from the record.",
+        "Compare the record with record_mapping. Choose custom if the source is not Mobly, and check the names of "
+        "its columns.",
     ),
     Category.LEAD_NOT_FOUND: Hint(
-        "Marketo has no such person",
-        "The person is not in Marketo, or was deleted or merged into another one, and the mode of lead_sync "
-        "does not create people.",
-        "Create the person in Marketo, correct the id or email in the source, or set lead_sync.mode to "
+        "Marketo does not have this person",
+        "The person is not in Marketo, or was deleted or merged into another one. The mode of lead_sync does not "
+        "create people.",
+        "Create the person in Marketo, correct the ID or email in the source, or set lead_sync.mode to "
         "create_or_update.",
     ),
     Category.DUPLICATE_LEADS: Hint(
         "Several people in Marketo share this email or key",
-        "Marketo cannot tell which of them is meant, so it changes none.",
+        "Marketo cannot decide which of them is meant, so it changes none of them.",
         "Merge the duplicates in Marketo and send the record again, or set lead_sync.duplicate_leads to "
         "most_recently_updated.",
     ),
     Category.PARTITION_DENIED: Hint(
-        "The person is in a partition that this user may not change",
-        "Partitions keep people apart. This person lives in another one than the connector's API user, or "
-        "the configured partition, reaches.",
+        "The API user cannot access the person's partition",
+        "This person is in a partition that the API user or partition_name does not cover.",
         "Ask your Marketo admin to give the API user's role access to that partition, or correct "
         "lead_sync.partition_name.",
     ),
     Category.FIELD_INVALID: Hint(
         "A field value was not accepted",
-        "One of the values is of another type than the Marketo field, too long for it, or the field does not "
-        "exist. Marketo's message names the field.",
-        "Correct the value in the source, or change the field in field_mappings to one of a fitting type.",
+        "A value has another type than the Marketo field or is too long for it, or the field does not exist. "
+        "Marketo's message names the field.",
+        "Correct the value in the source, or map the column to a field of a matching type in field_mappings.",
     ),
     Category.STATUS_NOT_FOUND: Hint(
-        "The program has no such status",
-        'Each channel has its own list of statuses. "attended" and "Attended" are two different texts.',
-        "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
-        "copy the status into program_links or qualifier_mappings (or into the records, if they have a "
-        "program_status of their own), and send the records again.",
+        "The program does not have this status",
+        'Each channel has its own list of statuses. "attended" and "Attended" are different texts.',
+        "Status text must match Marketo exactly. Open the program's channel under Admin > Tags > Channel, copy the "
+        "status into program_links or qualifier_mappings (or into the records, if they have a program_status), "
+        "and send the records again.",
     ),
     Category.RECORD_REFUSED: Hint(
         "Marketo refused this record",
-        "The reason is in Marketo's own message and code beside it.",
+        "Marketo's own message and code say why.",
         "Read the message, correct the record or the field it names, and send it again. Marketo support can "
-        "look it up by request id.",
+        "look it up by request ID.",
     ),
 }
 
-_SEND_AGAIN = "Nothing is wrong with the record: send it again later."
-_REPORT_BUG = "This is a fault of the connector, not of your data: please report it with the request id."
+_SEND_AGAIN = "Nothing is wrong with the record. Send it again later."
+_REPORT_BUG = "This is an error of the connector, not of your data. Report it with the request ID."
 
 CODES: dict[str, Hint] = {
     "1001": Hint(
         "A value has the wrong type for its field",
-        "For instance text in a number field, or a date that is not written as 2026-11-23.",
+        "For example text in a number field, or a date that is not written as 2026-11-23.",
         "Marketo's message names the field: correct its value in the source, or map the column to a field "
-        "of a fitting type in field_mappings.",
+        "of a matching type in field_mappings.",
     ),
     "1002": Hint(
         "Something that Marketo requires is missing",
-        "A value that this instance requires for a person or membership was not given.",
+        "A value that this instance requires for a person or program member is missing.",
         "Marketo's message names it: fill it in the source and map it in field_mappings.",
     ),
     "1003": Hint(
@@ -186,7 +181,7 @@ CODES: dict[str, Hint] = {
         "Correct what Marketo's message names and send the record again.",
     ),
     "1004": Hint(
-        "Marketo has no such person",
+        "Marketo does not have this person",
         "The person does not exist, or was deleted or merged meanwhile.",
         "Correct the Marketo id or email in the source, or set lead_sync.mode to create_or_update so that "
         "missing people are created.",
@@ -209,13 +204,13 @@ CODES: dict[str, Hint] = {
         "again, or set lead_sync.duplicate_leads to most_recently_updated.",
     ),
     "1008": Hint(
-        "The connector's user may not see this person's partition",
-        "The person lives in a partition that the API user's role has no access to.",
+        "The API user cannot access the person's partition",
+        "This person is in a partition that the API user's role does not cover.",
         "Ask your Marketo admin to give the API user's role access to that partition (Admin > Users & "
         "Roles), or correct lead_sync.partition_name.",
     ),
     "1009": Hint(
-        "Marketo wants a partition to be named",
+        "Marketo needs a partition name",
         "This instance keeps people in several partitions and does not choose one by itself.",
         "Set lead_sync.partition_name to the partition that these people belong to.",
     ),
@@ -231,14 +226,14 @@ CODES: dict[str, Hint] = {
         "Choose another lead_sync.lookup_field; email always works.",
     ),
     "1013": Hint(
-        "Marketo does not find the program or membership",
+        "Marketo cannot find the program or its member",
         "The program was deleted or is not visible to the API user, or the person left the program meanwhile.",
         "Open the program in Marketo, check the program_id and that the API user's role covers its "
         "workspace, then send the record again.",
     ),
     "1014": Hint(
         "Marketo could not save it just now",
-        "The fault is on Marketo's side and usually passes.",
+        "The error is on Marketo's side and usually passes.",
         _SEND_AGAIN,
     ),
     "1016": Hint(
@@ -258,7 +253,7 @@ CODES: dict[str, Hint] = {
     ),
     "1019": Hint(
         "An import is still running",
-        "Another import into the same place has not ended.",
+        "Another import into the same place is still running.",
         _SEND_AGAIN,
     ),
     "1021": Hint(
@@ -269,25 +264,25 @@ CODES: dict[str, Hint] = {
     ),
     "1022": Hint("It is in use in Marketo", "Something else in Marketo depends on it.", _SEND_AGAIN),
     "1025": Hint(
-        "The program has no such status",
-        'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are two different texts.',
+        "The program does not have this status",
+        'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are different texts.',
         "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
         "copy the status into program_links or qualifier_mappings, and send the records again.",
     ),
-    "1029": Hint("Marketo's queue is full", "Too many jobs of your company wait for their turn.", _SEND_AGAIN),
+    "1029": Hint("Marketo's queue is full", "Too many import or export jobs of your company are queued.", _SEND_AGAIN),
     "1036": Hint(
         "The same key came twice in one call",
         "Two records of one batch carry the same key, and Marketo took only one of them.",
         _SEND_AGAIN,
     ),
     "1037": Hint(
-        "Already in this status or past it",
-        "Marketo never moves anyone backwards in a program.",
+        "Already in this status or a higher step",
+        "Marketo never moves anyone to a lower step of a program.",
         "Nothing to do.",
     ),
     "401": Hint(
-        "Client id or secret is wrong",
-        "Marketo's sign-in does not know this pair.",
+        "Client ID or secret is wrong",
+        "Marketo does not know this pair of client ID and secret.",
         "Copy both again from Admin > Integration > LaunchPoint > View Details.",
     ),
     "413": Hint(
@@ -296,7 +291,7 @@ CODES: dict[str, Hint] = {
         "Shorten the long texts of this record, or remove them from field_mappings.",
     ),
     "414": Hint("The request is too long", "The address of the call exceeds what Marketo takes.", _REPORT_BUG),
-    "500": Hint("Marketo had an internal error", "The fault is on Marketo's side and usually passes.", _SEND_AGAIN),
+    "500": Hint("Marketo had an internal error", "The error is on Marketo's side and usually passes.", _SEND_AGAIN),
     "501": Hint(
         "Marketo refused this record",
         "Marketo uses this code without explaining it.",
@@ -304,28 +299,28 @@ CODES: dict[str, Hint] = {
     ),
     "502": Hint("Marketo did not answer in time", "Marketo was busy.", _SEND_AGAIN),
     "600": Hint(
-        "Marketo saw no sign-in",
-        "The access token was not accepted.",
+        "The call had no access token",
+        "Marketo did not see an access token.",
         "Check the custom service in Admin > Integration > LaunchPoint and send the record again.",
     ),
     "601": Hint(
-        "Marketo did not accept the sign-in",
-        "The access token was not valid, even after a new one was fetched.",
+        "The access token was rejected",
+        "Marketo rejected the access token, even after a new one was fetched.",
         "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the record again.",
     ),
     "602": Hint(
-        "The sign-in expired",
-        "The access token ran out, even after a new one was fetched.",
+        "The access token expired",
+        "The access token expired, even after a new one was fetched.",
         "Check that the custom service in Admin > Integration > LaunchPoint still exists, and send the record again.",
     ),
     "603": Hint(
-        "The connector's user is not allowed to do this",
+        "The API user is not allowed to do this",
         "The API user's role lacks a permission, or Marketo accepts calls only from listed addresses.",
         "Give the role Read-Write Person (Lead) and Read-Only Assets under Access API, in the workspace of "
         "the program; check Admin > Integration > Web Services > IP Restrictions.",
     ),
     "604": Hint("Marketo did not finish in time", "Marketo's database was busy.", _SEND_AGAIN),
-    "605": Hint("Marketo does not know this kind of call", "The call had the wrong form.", _REPORT_BUG),
+    "605": Hint("Marketo does not support this kind of call", "The call had the wrong form.", _REPORT_BUG),
     "606": Hint(
         "Too many calls in 20 seconds",
         "All integrations of your company share 100 calls in 20 seconds.",
@@ -333,31 +328,31 @@ CODES: dict[str, Hint] = {
     ),
     "607": Hint(
         "The day's API calls are used up",
-        "All integrations of your company share a daily quota, which starts afresh at midnight Central Time.",
+        "All integrations of your company share a daily quota, which resets at midnight Central Time.",
         "Run the sync again after the reset; set delivery.daily_call_budget so that other integrations keep "
         "their share.",
     ),
-    "608": Hint("Marketo was unavailable for a moment", "The fault is on Marketo's side.", _SEND_AGAIN),
+    "608": Hint("Marketo was unavailable for a moment", "The error is on Marketo's side.", _SEND_AGAIN),
     "609": Hint("Marketo could not read the call", "The call was not valid JSON.", _REPORT_BUG),
     "610": Hint(
-        "Marketo does not find the program",
+        "Marketo cannot find the program",
         "The program id does not exist in this instance, or the address of the instance is wrong.",
         "Open the program in Marketo and copy the id from its URL into program_links; check domain_url.",
     ),
     "611": Hint(
         "Marketo had a system error",
-        "The fault is on Marketo's side. If it comes back for the same record, a value of that record causes it.",
-        "Send the record again; if that fails, ask Marketo support with the request id.",
+        "The error is on Marketo's side. If it comes back for the same record, a value of that record causes it.",
+        "Send the record again; if that fails, give Marketo support the request ID.",
     ),
     "612": Hint("Marketo could not read the call", "The call had the wrong content type.", _REPORT_BUG),
     "613": Hint("Marketo could not read the file", "The upload was not well formed.", _REPORT_BUG),
     "614": Hint(
-        "Marketo does not reach your instance",
-        "The instance is down for the moment, or the address is wrong.",
+        "Marketo cannot reach your instance",
+        "The instance is temporarily down, or the address is wrong.",
         "Check domain_url, and send the record again later.",
     ),
     "615": Hint(
-        "Too many calls at once",
+        "Too many calls at the same time",
         "All integrations of your company share 10 calls at the same time.",
         "Send the record again; if it happens often, lower delivery.concurrent_calls.",
     ),
@@ -382,7 +377,7 @@ CODES: dict[str, Hint] = {
         "Ask your Marketo account manager to enable it.",
     ),
     "704": Hint(
-        "A date is not written as Marketo wants it",
+        "A date is not in the format that Marketo expects",
         "Dates are 2026-11-23, times 2026-11-23T10:00:00+00:00.",
         "Correct the value in the source and send the record again.",
     ),
@@ -391,14 +386,14 @@ CODES: dict[str, Hint] = {
         "The message says which rule.",
         "Read Marketo's message, and ask your Marketo admin.",
     ),
-    "713": Hint("Marketo was busy for a moment", "The fault is on Marketo's side.", _SEND_AGAIN),
+    "713": Hint("Marketo was busy for a moment", "The error is on Marketo's side.", _SEND_AGAIN),
     "719": Hint("Marketo was busy for a moment", "Something else held a lock.", _SEND_AGAIN),
 }
 
 _UNKNOWN = Hint(
-    "No further explanation is known",
+    "There is no further explanation",
     "Neither the category nor the code is in the connector's table.",
-    "Read the message beside it; Marketo support can look it up by request id.",
+    "Read the message beside it; Marketo support can look it up by request ID.",
 )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import msgspec
 import pytest
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
 from harness import Connector, InProcess, Json, config_for, environment, record, state
 
 from destination_marketo_programs.destination import DestinationMarketoPrograms
-from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service
+from marketo_sandbox import Fault, Field, Permission, Program, SandboxServer, Seed, Service, Status
 from marketo_sandbox import Settings as SandboxSettings
 
 if TYPE_CHECKING:
@@ -491,7 +492,11 @@ def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxSe
     (echoed,) = run.states
     assert (echoed["id"], echoed["stream"]["stream_descriptor"]) == (7, descriptor)
     stats = echoed["destinationStats"]
-    assert (stats["recordCount"], stats["rejectedRecordCount"]) == (2.0, 1.0)
+    assert stats == {
+        "recordCount": 2.0,
+        "rejectedRecordCount": 1.0,
+        "additionalStats": {"created": 2.0, "rejected": 1.0},
+    }
     assert sandbox.state.members_by_email(1004) == {"a@example.com": "Registered", "b@example.com": "Attended"}
     (rejected,) = [json.loads(line) for path in tmp_path.glob("**/rejected-*.jsonl") for line in path.open()]
     assert rejected["record"]["data"] == people[2]
@@ -501,6 +506,40 @@ def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxSe
     again = connector.write(config_for(sandbox), [json.dumps(rejected).encode()], configured)
     assert again.code == 0, again.text
     assert sandbox.state.members_by_email(1004)["c@example.com"] == "Engaged"
+
+
+@pytest.mark.parametrize("is_global", [False, True])
+def test_each_state_has_the_counts_by_outcome_since_the_last_one(sandbox: SandboxServer, is_global: bool) -> None:
+    config = config_for(sandbox, program_links=[link("1", 1004), link("1", 1006), link("2", 1004)])
+    configured = catalog(stream("a", PROGRAM), stream("b", "Program members", ["email", "event"]))
+
+    def of(name: str, **data: Any) -> bytes:
+        return record({"email": "x@example.com", **data}, name)
+
+    lines = [
+        of("b", event="1"),
+        of("b", event="9"),
+        state(1, None if is_global else "b"),
+        of("a", email="y@example.com"),
+        of("b", email="z@example.com", event="1", program_status="None such"),
+        state(2, None if is_global else "b"),
+        state(3, None if is_global else "a"),
+        state(4, None if is_global else "a"),
+    ]
+    states = InProcess(config, configured).run(lines).states
+    counted = [each["destinationStats"].get("additionalStats", {}) for each in states]
+    first = {"created": 2.0, "skipped": 1.0}
+    if is_global:
+        assert counted == [first, {"created": 1.0, "rejected": 2.0}, {}, {}]
+    else:
+        assert counted == [first, {"rejected": 2.0}, {"created": 1.0}, {}]
+
+
+def test_states_of_ordinary_streams_have_the_two_counts_alone(sandbox: SandboxServer) -> None:
+    run = InProcess(config_for(sandbox), catalog(stream("a", None))).run(
+        [record({"email": "x@example.com"}, "a"), state(1, "a")]
+    )
+    assert run.states[0]["destinationStats"] == {"recordCount": 1.0, "rejectedRecordCount": 0.0}
 
 
 def test_the_cdk_s_own_interface_knows_objects(sandbox: SandboxServer) -> None:
@@ -522,6 +561,25 @@ def test_outcomes_of_objects_go_onto_the_page(connector: Connector, sandbox: San
     command = [*connector.arguments("report"), str(tmp_path / "kept"), "--output", str(page)]
     subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=True)
     assert "STATUS_NOT_FOUND" in page.read_text()
+
+
+def test_rejected_records_of_an_object_are_sent_again_to_it(
+    connector: Connector, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    config = config_for(sandbox, **local(tmp_path / "kept"))
+    lines = [record({"email": "a@example.com", "firstName": "Ann", "program_status": "Late"}, "people")]
+    run = connector.write(config, lines, catalog(stream("people", PROGRAM, ["email", "firstName", "program_status"])))
+    assert run.code == 0, run.text
+    assert sandbox.state.members_by_email(1004) == {}
+    tradeshow = sandbox.state.channel("Tradeshow")
+    late = Status("Late", 40)
+    sandbox.state.seed(Seed(channels=[msgspec.structs.replace(tradeshow, statuses=(*tradeshow.statuses, late))]))
+    command = [*connector.arguments("retry", config), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=False)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert sandbox.state.members_by_email(1004) == {"a@example.com": "Late"}
+    (lead,) = sandbox.state.leads()
+    assert lead["firstName"] == "Ann"
 
 
 # --- the guide -----------------------------------------------------------------------------------------------

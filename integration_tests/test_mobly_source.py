@@ -149,6 +149,38 @@ def test_a_state_of_an_earlier_sync_changes_nothing(sync: Sync, tmp_path: Path) 
     assert by_place(messages) == by_place(sync.messages)
 
 
+def test_the_connector_builder_reads_it_without_complaint(tmp_path: Path) -> None:
+    stream = {"name": "captured_leads", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+    configured = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
+    with FakeMobly(Organisation.with_sample_leads(CAPTURES), per_second=1e6) as mobly:
+        contents: Json = {
+            "config": {
+                "base_url": mobly.url,
+                "api_key": mobly.api_key,
+                "__injected_declarative_manifest": yaml.safe_load(MANIFEST.read_text()),
+                "__command": "test_read",
+                "__test_read_config": {"max_pages_per_slice": 5, "max_slices": 5, "max_records": 100},
+            },
+            "catalog": {"streams": [configured]},
+            "state": [],
+        }
+        arguments = []
+        for name, content in contents.items():
+            path = tmp_path / f"{name}.json"
+            path.write_text(json.dumps(content))
+            arguments += [f"--{name}", str(path)]
+        command = [sys.executable, "-m", "airbyte_cdk.connector_builder.main", "read", *arguments]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    (answer,) = [
+        message["record"]["data"]
+        for message in map(json.loads, finished.stdout.splitlines())
+        if message["type"] == "RECORD"
+    ]
+    # Whatever is deprecated or wrong would be told here, beside the records.
+    assert answer["logs"] == []
+    assert sum(len(page["records"]) for one in answer["slices"] for page in one["pages"]) >= 100
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [

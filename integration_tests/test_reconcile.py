@@ -9,13 +9,16 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from harness import Connector, Json, Run, config_for, environment, record, state
+from harness import EXECUTABLE, Connector, InProcess, Json, Run, catalog_of, config_for, environment, record, state
+from strict_extracts import status_change
+from strict_marketo import StrictMarketo
 
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Outcome, Result, record_ref
@@ -372,6 +375,37 @@ def test_imports_become_exact_by_extract(connector: Connector, sandbox: SandboxS
     assert len(outcomes(Path(config["object_storage_config"]["path"]))) == 1_300
 
 
+def test_a_bulk_import_of_the_connector_becomes_exact(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    # Bulk import is for people who are in one partition.
+    one = Service(client_id=sandbox.client_id, client_secret=sandbox.client_secret, partitions=frozenset({"Default"}))
+    sandbox.configure(services=(one,))
+    view = sandbox.state
+    known = [view.add_lead({"email": email(number)}) for number in range(20)]
+    for lead in known:
+        view.add_member(EXPO, lead, "Invited" if lead % 2 else "Registered")
+        member = sandbox.instance.store.members[EXPO][lead]
+        member.since = member.updated_at = member.since - 3_600
+    lines = [record({"id": f"r-{number}", "email": email(number).upper()}) for number in range(60)]
+    settings = {**config, "delivery": {**config["delivery"], "method": "bulk"}}
+    InProcess(settings, catalog_of("leads", primary_key=[["id"]])).run([*lines, state(1)])
+    folder = Path(config["object_storage_config"]["path"])
+    assert {one.outcome for one in outcomes(folder).values()} == {"imported"}
+    code, out, err = text(connector, config)
+    assert code == 0, out + err
+    assert "Confirmed 60 imported rows: 40 created, 10 updated, 10 unchanged." in out
+    assert "Every lead that was delivered is in Marketo" in out
+    stored = outcomes(folder)
+    assert Counter(one.outcome for one in stored.values()) == {"created": 40, "updated": 10, "unchanged": 10}
+    assert all(one.confirmed and one.lead_id for one in stored.values())
+    report = subprocess.run(
+        [*EXECUTABLE, "report", str(folder), "--format", "json"], capture_output=True, timeout=60, check=True
+    )
+    assert json.loads(report.stdout)["outcomes"]["imported"] == 0
+    assert json.loads(report.stdout)["outcomes"]["created"] == 40
+
+
 # --- --fix -------------------------------------------------------------------------------------------------------
 
 
@@ -485,6 +519,44 @@ def test_fix_does_not_bring_back_who_is_removed_before_the_second_look(
 
 def wait_for_calls(sandbox: SandboxServer, endpoint: str, count: int) -> None:
     assert sandbox.calls.wait(lambda calls: calls.count(endpoint) >= count)
+
+
+# --- by the letter of the documentation --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[tuple[StrictMarketo, Json]]:
+    with StrictMarketo() as server:
+        storage = {"storage_type": "Local", "path": str(tmp_path / "outcomes")}
+        # No sandbox, but it has what is needed of one: address, client id and secret.
+        yield server, config_for(cast("SandboxServer", server), object_storage_config=storage)
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_every_call_is_as_documented(connector: Connector, strict: tuple[StrictMarketo, Json], lean: bool) -> None:
+    marketo, config = strict
+    marketo.lean = lean
+    leads = range(1, 2_402)
+    for lead in leads:
+        marketo.leads[lead] = {"id": lead, "email": email(lead), "updatedAt": "2026-01-01T00:00:00Z"}
+        for program in (EXPO, 1234):
+            marketo.members[program][lead] = member("Registered")
+    lines = [outcome(f"r-{lead}", lead, program) for program in (EXPO, 1234) for lead in leads]
+    store_outcomes(config, lines, datetime(2026, 1, 2, tzinfo=UTC))
+    marketo.members[EXPO][7] = member("Invited")
+    del marketo.members[EXPO][8], marketo.members[EXPO][9]
+    marketo.activities.append(status_change(1, 8, EXPO, ("Registered", "Not in Program"), time.time()))
+    done = run(connector, config, "--fix", "--format", "json")
+    assert done.code == 1, done.stderr
+    fixes = {line["lead_id"]: line["fix"] for line in map(json.loads, done.lines) if line["fix"]}
+    assert fixes == {7: "sent", 8: "removed_by_hand", 9: "sent"}
+    assert Counter(json.loads(line)["verdict"] for line in done.lines) == {"as_sent": 4_799, "behind": 1, "missing": 2}
+    assert marketo.members[EXPO][7]["statusName"] == marketo.members[EXPO][9]["statusName"] == "Registered"
+    assert 8 not in marketo.members[EXPO]
+
+
+def member(status: str) -> Json:
+    return {"statusName": status, "membershipDate": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}
 
 
 # --- for people --------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_a_code_says_more_than_its_category() -> None:
     assert explain(Category.FIELD_INVALID, None) == CATEGORIES[Category.FIELD_INVALID]
     assert explain("RECORD_REFUSED", "9999") == CATEGORIES[Category.RECORD_REFUSED]
     assert explain("RECORD_REFUSED", "HTTP 413") == CODES["413"]
-    assert "request id" in explain(None, None).fix
+    assert "request ID" in explain(None, None).fix
 
 
 def test_hint_text_holds_finding_and_remedy() -> None:

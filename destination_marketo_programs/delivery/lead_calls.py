@@ -9,8 +9,7 @@ import msgspec
 
 from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
-from destination_marketo_programs.mapping import fold_address
-from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
+from destination_marketo_programs.mapping import can_be_queried, fold_address
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
     FIELD_NOT_FOUND,
@@ -24,6 +23,7 @@ from destination_marketo_programs.marketo.errors import (
     category_for,
 )
 from destination_marketo_programs.marketo.leads import Action
+from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Detail, Refusal
 
 if TYPE_CHECKING:
@@ -617,7 +617,7 @@ def _same_fields(one: Entry, other: Entry) -> bool:
 
 
 def _queryable(row: LeadRow) -> bool:
-    return "," not in str(row.value)
+    return can_be_queried(row.value)
 
 
 def _below_1_mb(rows: Sequence[LeadRow]) -> Iterator[Sequence[LeadRow]]:

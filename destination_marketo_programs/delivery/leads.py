@@ -9,7 +9,7 @@ import msgspec
 from destination_marketo_programs.delivery.entry import Entry, Lookup
 from destination_marketo_programs.delivery.lead_calls import CREATED, MATCHED, Found, Gone, Later
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
-from destination_marketo_programs.marketo.client import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.delivery.send_each import send_each
-from destination_marketo_programs.marketo.client import MAX_BODY_BYTES
 from destination_marketo_programs.marketo.errors import (
     FIELD_NOT_FOUND,
     OBJECT_NOT_FOUND,
@@ -16,6 +15,7 @@ from destination_marketo_programs.marketo.errors import (
     NotFoundError,
     RefusedError,
 )
+from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

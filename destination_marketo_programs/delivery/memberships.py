@@ -10,13 +10,13 @@ from msgspec import UNSET
 
 from destination_marketo_programs.delivery.entry import Entry, target_in
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
     LEAD_NOT_FOUND,
     OBJECT_NOT_FOUND,
     category_for,
 )
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal, Result
 
 if TYPE_CHECKING:

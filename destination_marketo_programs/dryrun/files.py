@@ -15,7 +15,7 @@ from destination_marketo_programs.imports.csv_rows import RowMaker
 from destination_marketo_programs.imports.files import JOBS_UNDER_WAY, MAX_SPOOLED_ROWS, FilePlanner, Group
 from destination_marketo_programs.imports.pace import JOBS_AT_ONCE, bulk_forecast
 from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

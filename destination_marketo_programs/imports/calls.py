@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Reasons, read_reasons
+from destination_marketo_programs.mapping import can_be_queried
 from destination_marketo_programs.mapping import fold_address as fold
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
     ConfigurationFaultError,
@@ -17,6 +17,7 @@ from destination_marketo_programs.marketo.errors import (
     RefusedError,
     TooLargeError,
 )
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +80,7 @@ class ImportCalls:
 
     def unknown_people(self, emails: Sequence[str]) -> set[str]:
         """Those of at most 300 emails (folded) that nobody in Marketo has."""
-        askable = [email for email in emails if "," not in email]
+        askable = [email for email in emails if can_be_queried(email)]
         leads = self._marketo.query_leads("email", askable, ["id", "email"], set()) if askable else []
         return set(askable) - {fold(str(lead.get("email") or "")) for lead in leads}
 
@@ -107,7 +108,7 @@ class ImportCalls:
         for number, line in rows:
             cells = read_csv_line(line)
             # A comma would end the value in the query: such a row is left to REST.
-            if "," not in cells[0]:
+            if can_be_queried(cells[0]):
                 sent[fold(cells[0])] = (number, cells[1:])
         if not sent:
             return set()

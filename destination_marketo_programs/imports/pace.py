@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings

@@ -19,7 +19,6 @@ from destination_marketo_programs.imports.saved import load
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.marketo.bulk_import import TOO_MANY_IMPORTS, ImportStatus, JobState
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     STATUS_NOT_FOUND,
     ConfigurationFaultError,
@@ -28,6 +27,7 @@ from destination_marketo_programs.marketo.errors import (
     OutcomeUnknownError,
     TooLargeError,
 )
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal, Result
 from destination_marketo_programs.text import counted
 

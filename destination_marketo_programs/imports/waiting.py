@@ -14,7 +14,7 @@ from destination_marketo_programs.imports.csv_rows import RowMaker
 from destination_marketo_programs.imports.files import MAX_SPOOLED_BYTES, MAX_SPOOLED_ROWS, FilePlanner, Group
 from destination_marketo_programs.imports.saved import Record, Records, dump, load
 from destination_marketo_programs.imports.spool import FOR_REST, PARKED, Row, Spool
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

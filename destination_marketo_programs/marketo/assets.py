@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from destination_marketo_programs.marketo.calls import Reply, get
 from destination_marketo_programs.marketo.envelope import as_object, as_objects, flag, identity, name, number, text
-from destination_marketo_programs.marketo.errors import AnswerMisfitError, NotFoundError, RefusedError
+from destination_marketo_programs.marketo.errors import (
+    AnswerMisfitError,
+    ConfigurationFaultError,
+    NotFoundError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
 PROGRAMS_PER_PAGE = 200
 CHANNELS_PER_PAGE = 200
+_NOT_OFFERED = frozenset({"605", "616", "703", "HTTP 405"})
+"""Codes by which an instance says that it does not have the query, rather than that the API user may not make it."""
 NOT_IN_PROGRAM = "Not in Program"
 
 T = TypeVar("T")
@@ -93,7 +100,11 @@ def find_programs(client: MarketoClient, program_ids: Sequence[int]) -> FoundPro
         }
         try:
             answered = client.send(get("programs", "/rest/asset/v1/programs.json", query, asset=True), _read_programs)
-        except (RefusedError, NotFoundError):
+        except (RefusedError, NotFoundError, AnswerMisfitError):
+            break
+        except ConfigurationFaultError as error:
+            if error.code not in _NOT_OFFERED:
+                raise
             break
         found.update({number: answered[number] for number in asked & answered.keys()})
         if answered.keys() - asked:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from urllib3 import encode_multipart_formdata
 
-from destination_marketo_programs.marketo.calls import Call, Reply, encoded, get
+from destination_marketo_programs.marketo.calls import Call, Reply, encoded
 from destination_marketo_programs.marketo.envelope import (
     Failed,
     MisshapenError,
@@ -30,7 +30,6 @@ from destination_marketo_programs.marketo.errors import (
     WriteAttemptedError,
 )
 from destination_marketo_programs.marketo.retry import Failure, Retry, RetryPolicy, decide, delay_seconds
-from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.token import Tokens
 from destination_marketo_programs.marketo.transport import Request, Transport
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from destination_marketo_programs.marketo.limits import Gate
-
-__all__ = ["MAX_BODY_BYTES", "MAX_ROWS_PER_CALL", "Call", "MarketoClient", "Reply", "get"]
 
 logger = logging.getLogger("airbyte.marketo")
 
@@ -75,8 +72,7 @@ class MarketoClient:
         self.read_only = read_only
         self._jitter = jitter
         self._transport = Transport(domain_url)
-        window = self.policy.window_seconds
-        self._tokens = Tokens(self._transport, client_id, client_secret, gate, window, self._wait, on_token)
+        self._tokens = Tokens(self._transport, client_id, client_secret, gate, self.policy, self._wait, on_token)
         self._last_success = float("-inf")
 
     @property
@@ -109,7 +105,7 @@ class MarketoClient:
         if self.read_only and call.can_write:
             raise WriteAttemptedError(call.endpoint)
         gate = self.gate
-        request = _request(call)
+        request = _request(call, self.policy.longest_exchange_seconds)
         tries: Counter[Next] = Counter()
         reauthentications = 0
         first_failure = 0.0
@@ -182,7 +178,7 @@ def _error(kind: type[MarketoError], call: Call, answer: Failed, sent_at: float)
     return OutcomeUnknownError(*told, sent_at=sent_at) if kind is OutcomeUnknownError else kind(*told)
 
 
-def _request(call: Call) -> Request:
+def _request(call: Call, longest_exchange_seconds: float) -> Request:
     """The call as it goes over the wire, but for the token; made once for all tries."""
     headers = {"Accept": "application/json"}
     body = call.body
@@ -194,4 +190,12 @@ def _request(call: Call) -> Request:
     elif call.files:
         body, headers["Content-Type"] = encode_multipart_formdata(call.files)
     target = f"{call.path}?{encoded(call.query)}" if call.query else call.path
-    return Request(call.method, target, headers, body, call.time_limit_seconds, call.max_bytes, as_file=call.as_file)
+    return Request(
+        call.method,
+        target,
+        headers,
+        body,
+        min(call.time_limit_seconds, longest_exchange_seconds),
+        call.max_bytes,
+        as_file=call.as_file,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from typing import NamedTuple
 
@@ -34,10 +35,15 @@ class RetryPolicy(NamedTuple):
     first_delay_seconds: float = FIRST_DELAY_SECONDS
     create_settle_seconds: float = 95.0
     """Marketo ends Sync Leads after 90 seconds: later than this, a create without answer is no longer running."""
+    longest_exchange_seconds: float = math.inf
+    """Caps the time limit of each call."""
+    check_exchange_seconds: float = 45.0
 
     def for_check(self) -> RetryPolicy:
         """The policy of `check`, whose user waits."""
-        return self._replace(window_seconds=self.check_window_seconds)
+        return self._replace(
+            window_seconds=self.check_window_seconds, longest_exchange_seconds=self.check_exchange_seconds
+        )
 
 
 class Retry(Enum):

@@ -58,9 +58,12 @@ def read_row(row: JsonObject, id_member: str, request_id: str | None) -> RowRepl
     Raises:
         MisshapenError: a member that decides is of another kind than documented.
     """
-    lead_id = number(row, id_member)
-    status = text(row, "status")
     reasons = row.get("reasons") or row.get("reason")
+    lead_id, status = row.get(id_member), row.get("status")
+    if type(lead_id) is int and status in ACCEPTED and not reasons:
+        # Nearly every row, and many of them: the careful way below takes three times as long.
+        return RowReply(status, lead_id, None, None, request_id)
+    lead_id, status = number(row, id_member), text(row, "status")
     if status in ACCEPTED and not reasons:
         return RowReply(status, lead_id, None, None, request_id)
     # The documentation has a list named `reasons`, the specification an object named `reason`.

@@ -7,7 +7,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.marketo.calls import MAX_ANSWER_BYTES, TIME_LIMIT_SECONDS, encoded
+from destination_marketo_programs.marketo.calls import MAX_ANSWER_BYTES, encoded
 from destination_marketo_programs.marketo.envelope import Failed, MisshapenError, decoded, read_status
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from destination_marketo_programs.marketo.limits import Gate
+    from destination_marketo_programs.marketo.retry import RetryPolicy
 
 ENDPOINT = "identity"
+TIME_LIMIT_SECONDS = 60.0
 TOKEN_MARGIN_SECONDS = 60.0
 LONGEST_SENTENCE = 200
 _PASSING_ERRORS = frozenset({"server_error", "temporarily_unavailable"})
@@ -50,7 +52,7 @@ class Tokens:
     Args:
         transport: to the instance.
         gate: tells the time, and whether the process is ending.
-        window_seconds: how long a token is asked for, from the first failure.
+        policy: how long a token is asked for.
         wait: pauses before the next try; raises StoppedError if the process is ending.
         on_token: told each token, so that it can be kept out of logs.
     """
@@ -61,7 +63,7 @@ class Tokens:
         client_id: str,
         client_secret: str,
         gate: Gate,
-        window_seconds: float,
+        policy: RetryPolicy,
         wait: Callable[[str, Failed, int], None],
         on_token: Callable[[str], None],
     ) -> None:
@@ -69,7 +71,7 @@ class Tokens:
         self._client_id = client_id
         self._client_secret = client_secret
         self._gate = gate
-        self._window_seconds = window_seconds
+        self._policy = policy
         self._wait = wait
         self._on_token = on_token
         self._token: Token | None = None
@@ -115,7 +117,7 @@ class Tokens:
             first_failure = first_failure or now
             if token.next is Next.CONFIGURATION:
                 raise BadCredentialsError(ENDPOINT, token.code, token.message)
-            if now - first_failure >= self._window_seconds:
+            if now - first_failure >= self._policy.window_seconds:
                 raise UnreachableError(ENDPOINT, token.code)
             self._wait(ENDPOINT, token, tries)
 
@@ -134,7 +136,7 @@ class Tokens:
                 f"/identity/oauth/token?{query}",
                 {"Accept": "application/json"},
                 None,
-                TIME_LIMIT_SECONDS,
+                min(TIME_LIMIT_SECONDS, self._policy.longest_exchange_seconds),
                 MAX_ANSWER_BYTES,
             )
         )

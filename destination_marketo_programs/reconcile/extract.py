@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 COLUMNS = ("leadId", "email", "statusName", "membershipDate", "updatedAt")
 """All that is asked for of a member. The email finds the people of imports; nothing else of a person is needed."""
 
-_PROGRAM = "programId"
 _NO_VALUE = "null"
 _ROWS_AT_ONCE = 5_000
 _NO_PLACE = "1029"
@@ -113,10 +112,8 @@ class Extraction:
         raise NoExtractError("its file is not what Marketo says that it is")
 
     def _finished(self, programs: Sequence[int], on_state: Callable[[str], None]) -> ExtractJob:
-        # The rows of several programs can only be told apart by the program's id.
-        columns = (*COLUMNS, _PROGRAM) if len(programs) > 1 else COLUMNS
         try:
-            job = self._marketo.create_member_extract(programs, columns)
+            job = self._marketo.create_member_extract(programs, COLUMNS)
             job = self._marketo.enqueue_member_extract(job.export_id)
         except MarketoError as error:
             if error.code != _NO_PLACE and not isinstance(error, _REFUSED):
@@ -187,25 +184,25 @@ def refusal_of(error: MarketoError) -> str:
 
 def _read_csv(chunks: Iterable[bytes], programs: Sequence[int], seen: Callable[[bytes], None]) -> Iterator[Extracted]:
     rows = csv.reader(_lines(chunks, seen))
-    header = next(rows, [])
-    try:
-        lead, email, status, since, updated = (header.index(name) for name in COLUMNS)
-        program = header.index(_PROGRAM) if len(programs) > 1 else -1
-    except ValueError:
-        raise NoExtractError("its file lacks a column") from None
+    # The columns come as asked for, behind the program's id, which Marketo adds by itself. Their names do not help:
+    # Marketo's own examples show REST names for some fields and labels, such as "Lead Id", for others.
+    width = len(next(rows, []))
+    if width not in (len(COLUMNS), len(COLUMNS) + 1) or (width == len(COLUMNS) and len(programs) > 1):
+        raise NoExtractError("its file does not have the columns that were asked for")
     for row in rows:
-        if len(row) != len(header):
+        if len(row) != width:
             raise NoExtractError("a line of its file is not whole")
-        number, program_id = row[lead], str(programs[0]) if program < 0 else row[program]
+        number, email, status, since, updated = row[-len(COLUMNS) :]
+        program_id = row[0] if width > len(COLUMNS) else str(programs[0])
         if not (number.isascii() and number.isdigit() and program_id.isascii() and program_id.isdigit()):
             raise NoExtractError("a line of its file does not name a lead and a program")
-        found = _value(row[email])
+        found = _value(email)
         yield Extracted(
             int(program_id),
             int(number),
-            _value(row[status]),
-            _value(row[since]),
-            _value(row[updated]),
+            _value(status),
+            _value(since),
+            _value(updated),
             key_of(found) if found else None,
         )
 

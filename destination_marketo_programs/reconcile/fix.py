@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.marketo.activities import CHANGE_STATUS_IN_PROGRESSION, MAX_LEADS_PER_QUERY
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
     ConfigurationFaultError,
@@ -18,6 +17,7 @@ from destination_marketo_programs.marketo.errors import (
     StoppedError,
     UnreachableError,
 )
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 from destination_marketo_programs.reconcile.compare import Finding, finding_of
 from destination_marketo_programs.reconcile.found import text
 from destination_marketo_programs.reconcile.verdicts import FIXABLE, Verdict, judge, marketo_time

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.extracts import MAX_PROGRAMS_PER_EXTRACT
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

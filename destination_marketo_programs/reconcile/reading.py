@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.marketo.client import MAX_ROWS_PER_CALL
 from destination_marketo_programs.marketo.errors import OBJECT_NOT_FOUND, NotFoundError, RefusedError
+from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 from destination_marketo_programs.reconcile.extract import NoExtractError
 from destination_marketo_programs.reconcile.plan import plan_reads
 from destination_marketo_programs.text import counted, joined

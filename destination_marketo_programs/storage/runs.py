@@ -52,17 +52,15 @@ class ProgramInfo(msgspec.Struct):
 
 
 class StreamInfo(msgspec.Struct):
-    """A stream of the configured catalog, as far as sending its records again needs it.
+    """A stream of the configured catalog, as far as sending its rejected records again needs it.
 
     Attributes:
         namespace: blank if it has none.
-        primary_key: column paths.
         destination_object_name: the object that its records are for; blank for ordinary streams.
     """
 
     name: str
     namespace: str = ""
-    primary_key: list[list[str]] = msgspec.field(default_factory=list)
     destination_object_name: str = ""
 
 

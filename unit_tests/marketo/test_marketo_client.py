@@ -20,7 +20,8 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_marketo_programs.marketo.client import Call, MarketoClient, Reply, get
+from destination_marketo_programs.marketo.calls import Call, Reply, get
+from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.envelope import MisshapenError
 from destination_marketo_programs.marketo.errors import (
     AnswerMisfitError,
@@ -582,7 +583,8 @@ def test_a_shorter_window_is_kept_as_well(api: Api) -> None:
     api.answers("GET", PATH, {"status_code": 503})
     began = api.clock.now
     with pytest.raises(UnreachableError):
-        client.send(READ)
+        client.send(READ._replace(time_limit_seconds=310.0))
+    assert {call.timeout[1] for call in api.calls} == {45}
     assert 10 <= api.clock.now - began <= 30
 
 
@@ -658,6 +660,23 @@ def test_nothing_is_sent_once_the_process_is_ending(api: Api) -> None:
     with pytest.raises(StoppedError):
         api.client.send(READ)
     assert api.mocker.request_history == []
+
+
+def test_a_call_that_is_cut_while_the_process_ends_is_not_sent_again(api: Api) -> None:
+    """A read is given up; of a create it is said that nobody knows."""
+
+    def ending(_request: Any, _context: Any) -> str:
+        api.gate.stop()
+        raise requests.ConnectionError
+
+    api.mocker.get(api.origin + PATH, text=ending)
+    api.mocker.post(api.origin + PATH, text=ending)
+    with pytest.raises(StoppedError):
+        api.client.send(READ)
+    api.gate.stopping = False
+    with pytest.raises(OutcomeUnknownError):
+        api.client.send(CREATE)
+    assert len(api.calls) == 2
 
 
 def test_a_wait_ends_when_the_process_does(api: Api) -> None:

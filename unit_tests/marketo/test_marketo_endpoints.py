@@ -492,16 +492,27 @@ def test_a_filter_that_marketo_ignores_is_noticed(api: Api) -> None:
     assert len(api.calls) == 1
 
 
-@pytest.mark.parametrize("answer", [failure("1003"), failure("702"), {"status_code": 400}, success(), failure("610")])
+QUERY_REFUSED = [
+    *map(failure, ("1003", "702", "610", "605", "616", "703")),
+    {"status_code": 400},
+    {"status_code": 405},
+    success(),
+    success([{"name": "no id"}]),
+    success(["no program"]),
+]
+
+
+@pytest.mark.parametrize("answer", QUERY_REFUSED)
 def test_a_query_for_programs_that_marketo_refuses_leaves_them_all_open(api: Api, answer: dict[str, Any]) -> None:
     api.answers("GET", PROGRAMS, answer)
     assert find_programs(api.client, [1044, 1051]) == FoundPrograms({}, [1044, 1051])
 
 
 def test_a_query_for_programs_that_is_not_allowed_says_so(api: Api) -> None:
-    api.answers("GET", PROGRAMS, failure("603"))
-    with pytest.raises(ConfigurationFaultError):
-        find_programs(api.client, [1044])
+    for answer in (failure("603"), {"status_code": 403}):
+        api.answers("GET", PROGRAMS, answer)
+        with pytest.raises(ConfigurationFaultError):
+            find_programs(api.client, [1044])
 
 
 @pytest.mark.parametrize(

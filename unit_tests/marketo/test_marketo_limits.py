@@ -184,7 +184,7 @@ def test_it_never_falls_so_low_that_nothing_moves() -> None:
 
 def test_a_budget_counts_what_was_used_before_and_is_never_exceeded() -> None:
     budget = Budget(10)
-    budget.used_before = 9
+    budget.note_used_before(9)
     assert not budget.exhausted
     budget.used_now = 1
     assert budget.exhausted
@@ -194,7 +194,7 @@ def test_a_budget_counts_what_was_used_before_and_is_never_exceeded() -> None:
 @pytest.mark.parametrize("used", [0, 10**9])
 def test_without_a_budget_nothing_is_exhausted(used: int) -> None:
     budget = Budget(None)
-    budget.used_before = used
+    budget.note_used_before(used)
     assert not budget.exhausted
 
 

@@ -47,6 +47,7 @@ class TableMarketo:
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     states: list[str] = field(default_factory=lambda: [ExtractState.QUEUED, ExtractState.COMPLETED])
     cut_files: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
     code_of_no_program: str = "610"
     tells_size: bool = True
     written: list[tuple[int, str, list[int]]] = field(default_factory=list)
@@ -171,7 +172,8 @@ class TableMarketo:
         return b"".join(self._lines())
 
     def _lines(self) -> Iterator[bytes]:
-        yield (",".join(self.columns) + "\n").encode()
+        names = [self.labels.get(name, name) for name in self.columns]
+        yield (",".join(["programId", *names]) + "\n").encode()
         for program in self.extracted:
             for lead, member in sorted(self.members.get(program, {}).items()):
                 cells = {
@@ -180,9 +182,8 @@ class TableMarketo:
                     "statusName": f'"{member.status}"',
                     "membershipDate": member.since,
                     "updatedAt": member.updated,
-                    "programId": str(program),
                 }
-                yield (",".join(cells[name] for name in self.columns) + "\n").encode()
+                yield ",".join([str(program), *(cells[name] for name in self.columns)]).encode() + b"\n"
 
     # --- the one write ---------------------------------------------------------------------------------------
 

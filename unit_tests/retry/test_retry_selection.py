@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Category, Outcome, Result, record_ref
 from destination_marketo_programs.report import cli as report_cli
 from destination_marketo_programs.retry import cli
+from destination_marketo_programs.retry.delivering import catalog_of
 from destination_marketo_programs.retry.edits import EditError, Edits, Row
 from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import open_store
+from destination_marketo_programs.storage.runs import StreamInfo, new_run, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,8 +111,25 @@ def test_a_record_that_no_parser_takes_is_sent_as_it_is(tmp_path: Path, value: s
     write(tmp_path, (f'{{"x":{value}}}', [rejected("a")]))
     with Selection([str(tmp_path)]) as selection:
         (line,) = selection.messages()
-        assert selection.streams() == {("", "s")}
+        assert selection.streams() == [StreamInfo("s")]
     assert value.encode() in line
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_stream_is_for_the_object_that_it_had_last(tmp_path: Path, stored: bool) -> None:
+    for day, name in enumerate(("Program members", "Program 1004: Spring Expo 2026")):
+        write(tmp_path, ('{"n":1}', [rejected(str(day))]), day=day)
+        run = new_run(run_id=f"r{day}", started=START + timedelta(days=day), instance="1", version="0.2.0")
+        run.streams = [StreamInfo("s", destination_object_name=name), StreamInfo("s", "other", "Program 1")]
+        if stored:
+            store = open_store(LocalStorage(path=str(tmp_path)), sync_started_at=START, run_id=run.run_id)
+            write_run(store, run, START)
+    name = "Program 1004: Spring Expo 2026" if stored else ""
+    with Selection([str(tmp_path)]) as selection:
+        assert selection.streams() == [StreamInfo("s", destination_object_name=name)]
+        (entry,) = catalog_of(selection.streams())["streams"]
+    (stream,) = read_catalog({"streams": [entry]}).streams
+    assert (stream.key, stream.destination_object_name) == (("", "s"), name)
 
 
 def test_rows_that_mean_nothing_stop_everything(tmp_path: Path) -> None:

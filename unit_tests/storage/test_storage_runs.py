@@ -56,7 +56,7 @@ def test_a_run_file_lies_beside_the_outcomes_and_reads_back(tmp_path: Path) -> N
     run.programs = [
         ProgramInfo(1004, "Spring Expo 2026", "Event", "Tradeshow", "https://app-ab12.marketo.com/#PG1004A1")
     ]
-    run.streams = [StreamInfo("people", "crm", [["email"], ["a", "b"]], "Program 1004: Spring Expo 2026")]
+    run.streams = [StreamInfo("people", "crm", "Program 1004: Spring Expo 2026")]
     run.events = {"4711": "Spring Expo"}
     run.imports = [ImportJob(1004, "Importing", "2026-11-23T10:00:01Z", 17)]
     write_run(store, run, START + timedelta(seconds=5))
