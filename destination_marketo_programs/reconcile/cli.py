@@ -38,7 +38,7 @@ from destination_marketo_programs.reconcile.running import Findings, Reconciliat
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
 from destination_marketo_programs.storage.reader import S3_PREFIX
-from destination_marketo_programs.text import printable
+from destination_marketo_programs.text import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -128,7 +128,6 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
             "The configuration asks for a dry run (delivery.dry_run), and --fix writes to Marketo. Switch one of them "
             "off."
         )
-    now, run_id = utc_now(), uuid.uuid4().hex[:12]
     reader, home = reader_for(settings.object_storage_config), location_of(settings.object_storage_config)
     places = args.outcomes or ([home] if home else [])
     if not places:
@@ -151,20 +150,15 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         run = Reconciliation(book, marketo, facts, extraction, status.update)
         run.compare(reader, files, scope, args.max_export_mb * _MB)
         # A part of the storage does not say what the latest outcome of a record is: from it nothing is concluded.
-        whole = home is not None and _same_place(home, places)
-        store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
-        try:
-            if whole:
-                run.confirm(store)
-            failure = None
-            if args.fix:
-                # Nothing is repeated without a new look.
-                failure = _fix(run, _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber), gate)
-            if whole:
-                run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
-        finally:
-            store.close()
+        keeping = home is not None and _same_place(home, places)
+        writing = None
+        if args.fix:
+            # Nothing is repeated without a new look.
+            writing = _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber)
+        failure = _conclude(run, settings, gate, writing, keeping=keeping)
         status.stop()
+        if reader.unreadable:
+            logger.warning("%s could not be read as outcomes.", counted(sum(reader.unreadable.values()), "line"))
         found = run.findings()
         _print(args, book, found, facts)
         if failure is not None:
@@ -172,8 +166,36 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         return found
 
 
+def _conclude(
+    run: Reconciliation, settings: Settings, gate: Gate, writing: Marketo | None, *, keeping: bool
+) -> Exception | None:
+    """Keep what was learned, and fix: what ended it early, as what was found until then is worth showing all the same.
+
+    Args:
+        run: after its comparison.
+        settings: name the storage.
+        gate: clock and pauses.
+        writing: sends the fixes; None for no fix.
+        keeping: whether anything is stored.
+    """
+    now, run_id, failure = utc_now(), uuid.uuid4().hex[:12], None
+    try:
+        store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
+        try:
+            if keeping:
+                run.confirm(store)
+            if writing is not None:
+                failure = _fix(run, writing, gate)
+            if keeping:
+                run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
+        finally:
+            store.close()
+    except StorageError as error:
+        return failure or error
+    return failure
+
+
 def _fix(run: Reconciliation, writing: Marketo, gate: Gate) -> MarketoError | None:
-    """What ended the fix early: what was found and sent until then is worth showing all the same."""
     try:
         run.fix(writing, gate.clock, gate.pause)
     except MarketoError as error:
