@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE
-    | {"catalog", "commands", "config", "delivery", "failures", "logs", "marketo", "report", "session", "storage"},
+    | {"catalog", "commands", "config", "delivery", "failures", "hints", "logs", "marketo", "report"}
+    | {"session", "storage", "summary"},
     "plan": _BASE
     | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
     | {"session", "storage"},

@@ -124,7 +124,7 @@ class Tally:
             if program_id is not None:
                 groups.setdefault((program_id, status or ""), []).append(f"{outcome} {count:,}")
         lines += [
-            f'  program {program_id}, status "{status}": ' + ", ".join(parts)
+            f"  program {program_id}" + (f', status "{status}": ' if status else ", no status: ") + ", ".join(parts)
             for (program_id, status), parts in sorted(groups.items())
         ]
         return lines

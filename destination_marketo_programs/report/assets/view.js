@@ -56,7 +56,7 @@ function cause({ reason, leads: count, parts, exact }) {
   return h("li", { class: `cause ${reason.outcome}` },
     button([h("b", {}, n(count)), h("span", {}, reason.title, reason.code && h("small", {}, ` (Marketo ${reason.code})`))], () => choose(""),
       { "aria-pressed": String(pressed && !filter.part), "data-reason": reason.id }),
-    names.length ? h("ul", { class: "parts" }, names.map((part) => h("li", {},
+    names.length > 1 || names.some((part) => part.name.includes(" = ")) ? h("ul", { class: "parts" }, names.map((part) => h("li", {},
       button([value(part.name || "(nothing given)"), h("b", {}, n(part.leads))], () => choose(part.name), { "aria-pressed": String(pressed && filter.part === part.name) })))) : null);
 }
 
