@@ -57,7 +57,8 @@ class DemoFiles:
         if host not in _LOCAL_HOSTS or port is None:
             raise DemoError(
                 f"{self.config} points to a Marketo other than the demo's sandbox. "
-                "The demo only writes to its sandbox. Delete the file to get a new one, or choose another folder with --output."
+                "The demo only writes to its sandbox. "
+                "Delete the file to get a new one, or choose another folder with --output."
             )
         return port
 
