@@ -43,6 +43,7 @@ class Doing(Enum):
     CHECK = "check"
     WRITE = "write"
     PLAN = "plan"
+    RECONCILE = "reconcile"
 
 
 class Failure(NamedTuple):
@@ -155,6 +156,7 @@ def _of_marketo(error: MarketoError, now: datetime, doing: Doing) -> Failure:
         Doing.WRITE: "The next sync resumes from the last STATE.",
         Doing.PLAN: "Make the plan again after that.",
         Doing.CHECK: "Test again after that.",
+        Doing.RECONCILE: "Run the command again after that.",
     }[doing]
     match error:
         case QuotaReachedError(code="607"):

@@ -39,7 +39,7 @@ from destination_marketo_programs.imports.pace import DEFAULT_PACE, ImportPace, 
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.imports.stage import ImportStage
 from destination_marketo_programs.imports.waiting import Waiting
-from destination_marketo_programs.mapping import Mapper, fold_for
+from destination_marketo_programs.mapping import Mapper, fold_for, key_columns
 from destination_marketo_programs.marketo.api import RestMarketo
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.errors import QuotaReachedError, StoppedError, UnreachableError
@@ -47,7 +47,7 @@ from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.neighbours import Inheritance, RunJournal, take_over
 from destination_marketo_programs.preflight import run_preflight
-from destination_marketo_programs.protocol import state_with_counts
+from destination_marketo_programs.protocol import line_parser, parse_line, state_with_counts
 from destination_marketo_programs.storage import StorageError, open_store
 from destination_marketo_programs.storage.runs import ProgramInfo, StreamInfo, new_run
 from destination_marketo_programs.text import quoted
@@ -58,12 +58,13 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.intake import Intake
+    from destination_marketo_programs.delivery.ledger import Acknowledgement
     from destination_marketo_programs.delivery.stage import Stage
     from destination_marketo_programs.mapping import RecordMapper
     from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.model import Mapped, Problem
     from destination_marketo_programs.preflight import Preflight
-    from destination_marketo_programs.protocol import StateMessage, StreamKey
+    from destination_marketo_programs.protocol import StreamKey
     from destination_marketo_programs.storage import OutcomeStore
 
 logger = logging.getLogger("airbyte.session")
@@ -135,6 +136,7 @@ class Session:
 
     Attributes:
         marketo: makes calls.
+        keep_names: see `open_session`.
     """
 
     def __init__(
@@ -145,7 +147,10 @@ class Session:
         store: OutcomeStore,
         stops: Stops,
         run_id: str,
+        *,
+        keep_names: bool = False,
     ) -> None:
+        self.keep_names = keep_names
         self.settings = settings
         self.catalog = catalog
         self.client = client
@@ -278,6 +283,7 @@ def open_session(
     policy: RetryPolicy | None = None,
     read_only: bool = False,
     short_retries: bool = False,
+    keep_names: bool = False,
 ) -> Iterator[Session]:
     """Open a session; makes no call yet.
 
@@ -290,6 +296,7 @@ def open_session(
         policy: how calls are retried.
         read_only: whether a call that can write is impossible.
         short_retries: whether an instance that does not answer is given up soon, as somebody waits at a form.
+        keep_names: whether records of rejected files keep the names that they were rejected under.
 
     Raises:
         StorageError: the settings alone show that the storage cannot work, or it cannot be closed.
@@ -318,7 +325,7 @@ def open_session(
         sync_id="" if catalog.sync_id is None else str(catalog.sync_id),
     )
     try:
-        yield Session(settings, catalog, client, opened, stops, run_id)
+        yield Session(settings, catalog, client, opened, stops, run_id, keep_names=keep_names)
     finally:
         if store is None:
             opened.close()
@@ -426,6 +433,7 @@ class _Run:
             utc_now,
             dry_run=self._looks_only,
             on_settled=self._released if self._by_file and not self._looks_only else None,
+            count_by_state=any_object(self._session.catalog.streams),
         )
         marketo = self.dry_run.marketo if self.dry_run is not None else self._session.marketo
         new = NewLeads()
@@ -567,11 +575,13 @@ class _Run:
 
     def _reader(self, settlement: Settlement, holding: Holding) -> Reader:
         settings, preflight = self._settings, self._preflight
-        ordinary = Mapper(settings, preflight.fields)
+        streams = self._session.catalog.streams
+        keys = key_columns(path for stream in streams for path in stream.primary_key)
+        ordinary = Mapper(settings, preflight.fields, keys)
         self._mappers = [ordinary]
         self._rules: dict[StreamKey, StreamRules] = {}
         self._default_rules = StreamRules(ordinary.map)
-        for stream in self._session.catalog.streams:
+        for stream in streams:
             mapper: RecordMapper = ordinary
             if stream.destination_object_name:
                 mapper = mapper_for(stream, settings, preflight.fields, preflight.statuses, ordinary)
@@ -579,7 +589,15 @@ class _Run:
             self._rules[stream.key] = StreamRules(mapper.map, stream.primary_key)
         self._ledger = Ledger(holding)
         return Reader(
-            self._default_rules, self._rules, settlement, self._ledger, holding, acknowledge=not self._looks_only
+            self._default_rules,
+            self._rules,
+            settlement,
+            self._ledger,
+            holding,
+            acknowledge=not self._looks_only,
+            keep_names=self._session.keep_names,
+            # An object's mapper asks which columns a record has, so that none may be left out.
+            parse=parse_line if any_object(streams) else line_parser(ordinary.data_type),
         )
 
     def _map_record(self, stream: StreamKey, data: object) -> Mapped:
@@ -597,8 +615,9 @@ class _Run:
             wanted |= {(program_id, mapping.program_status) for program_id in programs}
         return wanted
 
-    def _echo(self, state: StateMessage, record_count: int, rejected_count: int) -> None:
-        self._acknowledge(state_with_counts(state.line, record_count, rejected_count))
+    def _echo(self, acknowledged: Acknowledgement) -> None:
+        state, record_count, rejected_count, outcomes = acknowledged
+        self._acknowledge(state_with_counts(state.line, record_count, rejected_count, outcomes))
 
     # --- what it says of itself --------------------------------------------------------------------------------
 

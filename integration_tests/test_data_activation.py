@@ -492,7 +492,11 @@ def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxSe
     (echoed,) = run.states
     assert (echoed["id"], echoed["stream"]["stream_descriptor"]) == (7, descriptor)
     stats = echoed["destinationStats"]
-    assert (stats["recordCount"], stats["rejectedRecordCount"]) == (2.0, 1.0)
+    assert stats == {
+        "recordCount": 2.0,
+        "rejectedRecordCount": 1.0,
+        "additionalStats": {"created": 2.0, "rejected": 1.0},
+    }
     assert sandbox.state.members_by_email(1004) == {"a@example.com": "Registered", "b@example.com": "Attended"}
     (rejected,) = [json.loads(line) for path in tmp_path.glob("**/rejected-*.jsonl") for line in path.open()]
     assert rejected["record"]["data"] == people[2]
@@ -502,6 +506,40 @@ def test_a_sync_as_the_platform_runs_it(connector: Connector, sandbox: SandboxSe
     again = connector.write(config_for(sandbox), [json.dumps(rejected).encode()], configured)
     assert again.code == 0, again.text
     assert sandbox.state.members_by_email(1004)["c@example.com"] == "Engaged"
+
+
+@pytest.mark.parametrize("is_global", [False, True])
+def test_each_state_has_the_counts_by_outcome_since_the_last_one(sandbox: SandboxServer, is_global: bool) -> None:
+    config = config_for(sandbox, program_links=[link("1", 1004), link("1", 1006), link("2", 1004)])
+    configured = catalog(stream("a", PROGRAM), stream("b", "Program members", ["email", "event"]))
+
+    def of(name: str, **data: Any) -> bytes:
+        return record({"email": "x@example.com", **data}, name)
+
+    lines = [
+        of("b", event="1"),
+        of("b", event="9"),
+        state(1, None if is_global else "b"),
+        of("a", email="y@example.com"),
+        of("b", email="z@example.com", event="1", program_status="None such"),
+        state(2, None if is_global else "b"),
+        state(3, None if is_global else "a"),
+        state(4, None if is_global else "a"),
+    ]
+    states = InProcess(config, configured).run(lines).states
+    counted = [each["destinationStats"].get("additionalStats", {}) for each in states]
+    first = {"created": 2.0, "skipped": 1.0}
+    if is_global:
+        assert counted == [first, {"created": 1.0, "rejected": 2.0}, {}, {}]
+    else:
+        assert counted == [first, {"rejected": 2.0}, {"created": 1.0}, {}]
+
+
+def test_states_of_ordinary_streams_have_the_two_counts_alone(sandbox: SandboxServer) -> None:
+    run = InProcess(config_for(sandbox), catalog(stream("a", None))).run(
+        [record({"email": "x@example.com"}, "a"), state(1, "a")]
+    )
+    assert run.states[0]["destinationStats"] == {"recordCount": 1.0, "rejectedRecordCount": 0.0}
 
 
 def test_the_cdk_s_own_interface_knows_objects(sandbox: SandboxServer) -> None:

@@ -15,14 +15,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import boto3
 import pytest
-from harness import Connector, Json, Run, config_for, environment, record, state
+from harness import EXECUTABLE, Connector, InProcess, Json, Run, catalog_of, config_for, environment, record, state
+from moto.server import ThreadedMotoServer
 from strict_extracts import status_change
 from strict_marketo import StrictMarketo
 
-from destination_marketo_programs.config import LocalStorage
+from destination_marketo_programs.config import LocalStorage, load_settings
 from destination_marketo_programs.outcomes import Outcome, Result, record_ref
-from destination_marketo_programs.storage import Reader, open_store
+from destination_marketo_programs.storage import Reader, open_store, reader_for
 from marketo_sandbox import Fault, Permission, Program, SandboxServer, Service
 from marketo_sandbox import Settings as SandboxSettings
 
@@ -213,6 +215,68 @@ def test_a_merged_person_is_found(connector: Connector, sandbox: SandboxServer, 
     assert json.loads(done.lines[0])["merged_from"] == loser
 
 
+def test_outcomes_in_a_bucket_are_read_with_the_configuration_s_own_keys(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        key, secret = "AKIAEXAMPLE", "made-up-secret"
+        client = boto3.client(
+            "s3",
+            region_name="us-east-1",
+            endpoint_url=endpoint,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+        )
+        client.create_bucket(Bucket="outcomes")
+        config["object_storage_config"] = {
+            "storage_type": "S3",
+            "s3_bucket_name": "outcomes",
+            "s3_bucket_region": "us-east-1",
+            "bucket_path": "marketo",
+            "access_key_id": key,
+            "secret_access_key": secret,
+            "s3_endpoint": endpoint,
+        }
+        link = {"event": "", "program_id": str(EXPO), "program_status": "Registered"}
+        written = connector.write({**config, "program_links": [link]}, [record({"id": 1, "email": email(1)}), state(1)])
+        assert written.code == 0, written.text
+        (lead,) = sandbox.state.members(EXPO)
+        sandbox.state.remove_member(EXPO, lead)
+        done = run(connector, config, "--format", "json")
+        assert verdicts(done) == {lead: "missing"}, done.stderr
+        loaded = load_settings(config, cloud=False).settings
+        assert loaded is not None
+        reader = reader_for(loaded.object_storage_config)
+        (file,) = reader.reconciled(["s3://outcomes/marketo"])
+        assert file.programs[0].verdicts.missing == 1
+    finally:
+        server.stop()
+
+
+def test_what_was_found_is_shown_although_it_cannot_be_stored(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    (lead,) = deliver(connector, config, 1)
+    sandbox.state.remove_member(EXPO, lead)
+    sandbox.faults.add(Fault(name="held", endpoint="members.query", hold_at="before"))
+    process = subprocess.Popen(
+        connector.arguments("reconcile", config), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    with process:
+        assert sandbox.faults.wait_until_held("held")
+        folder = Path(config["object_storage_config"]["path"])
+        folder.rename(folder.with_name("elsewhere"))
+        folder.touch()
+        sandbox.faults.release("held")
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert str(lead).encode() in out
+    assert b"this path is a file" in err
+
+
 # --- what cannot be done -----------------------------------------------------------------------------------------
 
 
@@ -373,6 +437,37 @@ def test_imports_become_exact_by_extract(connector: Connector, sandbox: SandboxS
     assert verdicts(again) == verdicts(done)
     assert sandbox.state.calls_today() - calls <= 8
     assert len(outcomes(Path(config["object_storage_config"]["path"]))) == 1_300
+
+
+def test_a_bulk_import_of_the_connector_becomes_exact(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    # Bulk import is for people who are in one partition.
+    one = Service(client_id=sandbox.client_id, client_secret=sandbox.client_secret, partitions=frozenset({"Default"}))
+    sandbox.configure(services=(one,))
+    view = sandbox.state
+    known = [view.add_lead({"email": email(number)}) for number in range(20)]
+    for lead in known:
+        view.add_member(EXPO, lead, "Invited" if lead % 2 else "Registered")
+        member = sandbox.instance.store.members[EXPO][lead]
+        member.since = member.updated_at = member.since - 3_600
+    lines = [record({"id": f"r-{number}", "email": email(number).upper()}) for number in range(60)]
+    settings = {**config, "delivery": {**config["delivery"], "method": "bulk"}}
+    InProcess(settings, catalog_of("leads", primary_key=[["id"]])).run([*lines, state(1)])
+    folder = Path(config["object_storage_config"]["path"])
+    assert {one.outcome for one in outcomes(folder).values()} == {"imported"}
+    code, out, err = text(connector, config)
+    assert code == 0, out + err
+    assert "Confirmed 60 imported rows: 40 created, 10 updated, 10 unchanged." in out
+    assert "Every lead that was delivered is in Marketo" in out
+    stored = outcomes(folder)
+    assert Counter(one.outcome for one in stored.values()) == {"created": 40, "updated": 10, "unchanged": 10}
+    assert all(one.confirmed and one.lead_id for one in stored.values())
+    report = subprocess.run(
+        [*EXECUTABLE, "report", str(folder), "--format", "json"], capture_output=True, timeout=60, check=True
+    )
+    assert json.loads(report.stdout)["outcomes"]["imported"] == 0
+    assert json.loads(report.stdout)["outcomes"]["created"] == 40
 
 
 # --- --fix -------------------------------------------------------------------------------------------------------

@@ -33,12 +33,12 @@ def stored(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> tupl
     folder = tmp_path / "outcomes"
     config = config_for(sandbox, object_storage_config={"storage_type": "Local", "path": str(folder)})
     leads = [
-        {"id": "a", "email": "ada@example.org"},
-        {"id": "b", "email": "bo@", "badge": 1884518522168426},
-        {"id": "c"},
-        {"id": "d", "email": "dee@example.org"},
+        {"badge_no": "a", "email": "ada@example.org"},
+        {"badge_no": "b", "email": "bo@", "badge": 1884518522168426},
+        {"badge_no": "c"},
+        {"badge_no": "d", "email": "dee@example.org"},
     ]
-    run = connector.write(config, map(record, leads), catalog_of("leads", primary_key=[["id"]]))
+    run = connector.write(config, map(record, leads), catalog_of("leads", primary_key=[["badge_no"]]))
     assert run.code == 0, run.text
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))

@@ -7,6 +7,7 @@ asked for: https://experienceleague.adobe.com/en/docs/marketo-developer/marketo/
 from __future__ import annotations
 
 import bisect
+import itertools
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,7 +107,7 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
     id: int
     at: float
     lead_id: int
-    kind: int
+    kind: Kind
     primary_id: int | None
     primary_value: str | None
     attributes: Json
@@ -142,6 +143,11 @@ class ActivityLog:
         primary_id, primary_value = primary if primary is not None else (None, None)
         number = len(self._kept) + 1
         self._kept.append(Activity(number, max(at, last), lead_id, kind, primary_id, primary_value, kept))
+
+    def latest_of(self, lead_id: int, most: int) -> list[Activity]:
+        """The last activities of a lead, newest first."""
+        found = (activity for activity in reversed(self._kept) if activity.lead_id == lead_id)
+        return list(itertools.islice(found, most))
 
     def first_since(self, at: float) -> int:
         """Position of the first activity at or after that time."""

@@ -11,6 +11,7 @@ from .gateway import Reply
 from .page import render
 from .settings import changed
 from .state import Seed, StateView
+from .views import people, person, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +50,8 @@ class Control:
 
     GET  /_sandbox/state     leads, members, jobs, usage, calls, counters (`?parts=leads,calls` for some)
     GET  /_sandbox/summary   the counts alone
+    GET  /_sandbox/people    the people behind a count (`?program=1004&status=Attended&text=ada&offset=100`)
+    GET  /_sandbox/person    one of them (`?id=100001`): fields, memberships, activities
     POST /_sandbox/faults    {"add": [Fault], "chaos": Chaos, "replace": bool}
     POST /_sandbox/release   {"names": [str]}: lets go what is held
     POST /_sandbox/seed      Seed
@@ -64,6 +67,8 @@ class Control:
         self._doors: dict[tuple[str, str], Callable[[dict[str, str], bytes], object]] = {
             ("GET", "/_sandbox/state"): self._dump,
             ("GET", "/_sandbox/summary"): lambda _query, _body: summary(self._instance),
+            ("GET", "/_sandbox/people"): lambda query, _body: people(self._instance, query),
+            ("GET", "/_sandbox/person"): lambda query, _body: person(self._instance, query),
             ("POST", "/_sandbox/faults"): self._faults,
             ("POST", "/_sandbox/release"): self._release,
             ("POST", "/_sandbox/seed"): self._seed,
@@ -174,50 +179,3 @@ class Control:
 
 def _json(status: int, value: object) -> Reply:
     return Reply(status, msgspec.json.encode(value), _JSON)
-
-
-def summary(instance: Instance) -> dict[str, Any]:
-    """What the page shows: programs with members by status, calls, limits, jobs."""
-    state = StateView(instance)
-    counts = state.status_counts()
-    programs = []
-    for program in state.programs():
-        known = [status.name for status in state.channel(program.channel).statuses if status.step > 0]
-        by_status = counts.get(program.id, {})
-        # A member may hold a status that the channel has lost.
-        names = known + sorted(set(by_status) - set(known))
-        programs.append(
-            {
-                "id": program.id,
-                "name": program.name,
-                "type": program.type,
-                "channel": program.channel,
-                "members": sum(by_status.values()),
-                "statuses": [{"name": name, "members": by_status.get(name, 0)} for name in names],
-            }
-        )
-    calls = instance.calls
-    return {
-        "leads": state.lead_count(),
-        "programs": programs,
-        "calls": calls.count(),
-        "counters": [{"endpoint": endpoint, "endings": endings} for endpoint, endings in calls.counters().items()],
-        "latest": [
-            {
-                "number": call.number,
-                "endpoint": call.endpoint,
-                "path": call.path,
-                "records": call.records,
-                "ending": call.code or (str(call.http_status) if call.http_status else "cut"),
-                "rows": ", ".join(f"{count} × {code}" for code, count in call.row_codes.items()),
-                "fault": call.fault or "",
-                "milliseconds": None if call.ended is None else round((call.ended - call.started) * 1000, 1),
-            }
-            for call in reversed(calls.all()[-30:])
-        ],
-        "usage": instance.limits.usage(1)[0],
-        "most_in_flight": instance.limits.most_in_flight,
-        "limits": instance.settings.limits,
-        "jobs": len(state.jobs()),
-        "client_id": instance.settings.services[0].client_id,
-    }

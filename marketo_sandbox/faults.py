@@ -251,6 +251,18 @@ class Faults:
         for name in names:
             self.release(name)
 
+    def waiting(self) -> list[tuple[Fault, int | None]]:
+        """Scripted faults that calls will still suffer, with how many of them; None for all."""
+        with self._lock:
+            pairs = zip(self._scripted, self._matched, strict=True)
+            left = [(fault, None if fault.times is None else fault.skip + fault.times - n) for fault, n in pairs]
+            return [(fault, count) for fault, count in left if count is None or count > 0]
+
+    def chaos(self) -> Chaos | None:
+        """The random faults in force."""
+        with self._lock:
+            return self._chaos
+
     def set_chaos(self, chaos: Chaos | None) -> None:
         """Start random faults from the seed's beginning, or stop them."""
         with self._lock:

@@ -1,27 +1,24 @@
-"""The page at `/`: programs, members by status, calls. No script runs but one that refreshes it."""
+"""The page at `/`: one file that asks `/_sandbox/…` for what it shows."""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, StrictUndefined
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from typing import Any
 
 
 @cache
-def _template() -> Template:
-    text = resources.files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
-    return Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath("page_files", name).read_text(encoding="utf-8")
 
 
 def render(summary: dict[str, Any]) -> str:
-    """The page as HTML; every value in it is escaped.
+    """The page as HTML, with the first state within it.
 
     Args:
-        summary: what `control.summary` gives.
+        summary: what `views.summary` gives. It goes into a script element as JSON in which no tag can stand.
     """
-    return _template().render(summary)
+    data = json.dumps(summary, ensure_ascii=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+    page = _file("page.html").replace("/*style*/", _file("page.css")).replace("/*script*/", _file("page.js"))
+    return page.replace("{}/*state*/", data)

@@ -42,9 +42,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "imports": _BASE | {"config", "delivery", "mapping", "marketo", "protocol"},
     "preflight": _BASE | {"hints", "config", "mapping", "marketo", "storage", "catalog"},
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
+    "reconcile": _BASE | {"config", "failures", "logs", "marketo", "storage"},
     "report": _BASE | {"hints", "storage", "summary"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
+    "retry": _BASE
+    | {"catalog", "commands", "config", "delivery", "failures", "logs", "marketo", "report", "session", "storage"},
     "plan": _BASE
     | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
     | {"session", "storage"},

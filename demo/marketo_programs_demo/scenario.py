@@ -103,7 +103,7 @@ def catalog() -> Json:
 
 
 def records(count: int) -> list[Json]:
-    """The sample leads as `captured_leads` of the Mobly source emits them: with qualifiers by name."""
+    """The sample leads as `captured_leads` of the Mobly source emits them: with qualifiers by name and attendance."""
     names = {option["id"]: group["name"] for group in leads.TAG_GROUPS for option in group["tagOptions"]}
     found = []
     for record in leads.generate(count, marketo_ids=KNOWN_IDS):
@@ -111,8 +111,17 @@ def records(count: int) -> list[Json]:
         for tag in record["tags"]:
             tag["qualifier"] = names[tag["tagOptionId"]]
             qualifiers.setdefault(tag["qualifier"], []).append(tag["value"])
-        found.append(record | {"qualifiers": qualifiers})
+        source = "email" if record["email"] else None
+        attendance = _attendance(record["registered"], record["checkedIn"])
+        found.append(record | {"qualifiers": qualifiers, "attendance": attendance, "email_source": source})
     return found
+
+
+def _attendance(registered: bool, checked_in: bool) -> str:
+    """What the source says once an event is over, as the sample's events are; everyone has one flag or both."""
+    if checked_in:
+        return "Attended" if registered else "Walk-in"
+    return "No Show"
 
 
 def known_people(sample: Iterable[Json]) -> dict[int, Json]:

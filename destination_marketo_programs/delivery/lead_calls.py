@@ -9,7 +9,7 @@ import msgspec
 
 from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
-from destination_marketo_programs.mapping import fold_address
+from destination_marketo_programs.mapping import can_be_queried, fold_address
 from destination_marketo_programs.marketo.errors import (
     COMPANY_UPDATE_REFUSED,
     FIELD_NOT_FOUND,
@@ -617,7 +617,7 @@ def _same_fields(one: Entry, other: Entry) -> bool:
 
 
 def _queryable(row: LeadRow) -> bool:
-    return "," not in str(row.value)
+    return can_be_queried(row.value)
 
 
 def _below_1_mb(rows: Sequence[LeadRow]) -> Iterator[Sequence[LeadRow]]:

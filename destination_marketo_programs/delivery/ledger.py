@@ -6,25 +6,34 @@ makes anything be sent.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from destination_marketo_programs.delivery.entry import Holding
     from destination_marketo_programs.protocol import StateMessage, StreamKey
 
 
 class Segment(msgspec.Struct):
-    """Records between two STATEs: how many are open, and how the others ended, by stream."""
+    """Records between two STATEs: how many are open, and how the others ended, by stream.
+
+    Attributes:
+        outcomes: outcomes by stream and result, if somebody counts them; a record has one for each of its programs.
+    """
 
     open: int = 0
     settled: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     rejected: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    outcomes: dict[tuple[str, str], Counter[str]] = msgspec.field(default_factory=dict)
     state: StateMessage | None = None
+
+    def count(self, stream: StreamKey, result: str) -> None:
+        """Note an outcome of one of its records."""
+        self.outcomes.setdefault(stream, Counter())[result] += 1
 
 
 class Acknowledgement(NamedTuple):
@@ -33,6 +42,15 @@ class Acknowledgement(NamedTuple):
     state: StateMessage
     record_count: int
     rejected_count: int
+    outcomes: Mapping[str, int]
+
+
+class _Unreported(msgspec.Struct):
+    """What no echoed STATE has spoken for yet, of one stream."""
+
+    settled: int = 0
+    rejected: int = 0
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Ledger:
@@ -45,7 +63,7 @@ class Ledger:
     def __init__(self, holding: Holding) -> None:
         self._holding = holding
         self._segments: deque[Segment] = deque([Segment()])
-        self._unreported: dict[StreamKey, list[int]] = {}
+        self._unreported: dict[StreamKey, _Unreported] = {}
         self.states_waiting = 0
 
     def open(self) -> Segment:
@@ -81,14 +99,25 @@ class Ledger:
                 yield self._acknowledge(state)
 
     def _gather(self, segment: Segment) -> None:
-        for column, counts in enumerate((segment.settled, segment.rejected)):
-            for stream, count in counts.items():
-                self._unreported.setdefault(stream, [0, 0])[column] += count
+        for stream, count in segment.settled.items():
+            self._of(stream).settled += count
+        for stream, count in segment.rejected.items():
+            self._of(stream).rejected += count
+        for stream, outcomes in segment.outcomes.items():
+            self._of(stream).outcomes.update(outcomes)
+
+    def _of(self, stream: StreamKey) -> _Unreported:
+        return self._unreported.setdefault(stream, _Unreported())
 
     def _acknowledge(self, state: StateMessage) -> Acknowledgement:
         if state.stream is None:
             counts = list(self._unreported.values())
             self._unreported.clear()
         else:
-            counts = [self._unreported.pop(state.stream, [0, 0])]
-        return Acknowledgement(state, sum(ok for ok, _ in counts), sum(bad for _, bad in counts))
+            counts = [self._unreported.pop(state.stream, _Unreported())]
+        outcomes: Counter[str] = Counter()
+        for each in counts:
+            outcomes.update(each.outcomes)
+        return Acknowledgement(
+            state, sum(each.settled for each in counts), sum(each.rejected for each in counts), outcomes
+        )

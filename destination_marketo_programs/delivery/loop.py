@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from destination_marketo_programs.delivery.entry import Entry, Holding
-    from destination_marketo_programs.delivery.ledger import Ledger
+    from destination_marketo_programs.delivery.ledger import Acknowledgement, Ledger
     from destination_marketo_programs.delivery.reading import Reader
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.delivery.stage import Call, Stage
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.marketo.limits import Gate
-    from destination_marketo_programs.protocol import StateMessage
 
 logger = logging.getLogger("airbyte.delivery")
 
@@ -84,7 +83,7 @@ class Loop:
         settlement: takes every result.
         ledger: says which STATE may go.
         holding: what is held in memory.
-        acknowledge: emits a STATE line with (line, record count, rejected count).
+        acknowledge: emits a STATE line with its counts.
         gate: the limits; its clock is the loop's clock.
     """
 
@@ -96,7 +95,7 @@ class Loop:
         settlement: Settlement,
         ledger: Ledger,
         holding: Holding,
-        acknowledge: Callable[[StateMessage, int, int], None],
+        acknowledge: Callable[[Acknowledgement], None],
         gate: Gate,
         pacing: Pacing,
     ) -> None:
@@ -321,8 +320,8 @@ class Loop:
             for ticket, stream, rejected in self._settlement.commit():
                 self._ledger.settle(ticket, stream, rejected=rejected)
         if self._ledger.states_waiting:
-            for state, record_count, rejected_count in self._ledger.release():
-                self._acknowledge(state, record_count, rejected_count)
+            for acknowledgement in self._ledger.release():
+                self._acknowledge(acknowledgement)
                 self._settlement.tally.states_echoed += 1
 
     def _check_sums(self) -> None:

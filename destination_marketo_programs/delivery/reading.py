@@ -8,6 +8,7 @@ from destination_marketo_programs.delivery.entry import Entry
 from destination_marketo_programs.delivery.tally import note_value
 from destination_marketo_programs.mapping import primary_key_text
 from destination_marketo_programs.protocol import RecordMessage, UndecodableLineError, parse_line
+from destination_marketo_programs.storage.lines import rejected_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.ledger import Ledger
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import Mapped
-    from destination_marketo_programs.protocol import StreamKey
+    from destination_marketo_programs.protocol import LineParser, StreamKey
 
     MapRecord = Callable[[str, object], Mapped]
 
@@ -55,6 +56,8 @@ class Reader:
         ledger: gives tickets, takes STATEs.
         holding: counts what is held.
         acknowledge: whether STATEs are echoed.
+        keep_names: whether a record of a rejected file keeps the name that it was rejected under.
+        parse: reads a line; may leave out columns that no rule looks at.
     """
 
     def __init__(
@@ -66,7 +69,10 @@ class Reader:
         holding: Holding,
         *,
         acknowledge: bool,
+        keep_names: bool = False,
+        parse: LineParser = parse_line,
     ) -> None:
+        self._keep_names = keep_names
         self._default = default
         self._streams = streams
         self._settlement = settlement
@@ -74,6 +80,7 @@ class Reader:
         self._ledger = ledger
         self._holding = holding
         self._acknowledge = acknowledge
+        self._parse = parse
         self._positions: dict[StreamKey, int] = {}
 
     def read(self, lines: Iterable[bytes], number: int, now: float) -> Reading:
@@ -87,7 +94,7 @@ class Reader:
         entries: list[Entry] = []
         for line in lines:
             try:
-                message = parse_line(line, number)
+                message = self._parse(line, number)
             except UndecodableLineError as error:
                 return Reading(entries, error)
             number += 1
@@ -115,13 +122,16 @@ class Reader:
             note_value(tally.unlinked_events, mapped.unlinked_event)
         for value in mapped.unmapped_values:
             note_value(tally.unmapped_values, value)
-        key = (primary_key_text(message.data, rules.primary_key) if rules.primary_key else None) or mapped.record_id
+        key = rejected_name(message.line) if self._keep_names else None
+        if key is None and rules.primary_key:
+            key = primary_key_text(message.data, rules.primary_key)
+        key = key or mapped.record_id
         is_position = key is None
         key = key or str(position)
         ticket = self._ledger.open()
         rejections = None
         if verdicts:
-            rejections = self._settlement.decide(stream, key, verdicts, key_is_position=is_position)
+            rejections = self._settlement.decide(ticket, stream, key, verdicts, key_is_position=is_position)
         if mapped.person is None:
             self._settlement.finish_without_targets(ticket, stream, message.line, rejections or [])
             return None

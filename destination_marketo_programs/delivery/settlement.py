@@ -67,6 +67,7 @@ class Settlement:
         dry_run: whether outcomes say what would have been.
         on_settled: told each entry when its last program has its outcome.
         memory: told what was delivered.
+        count_by_state: whether tickets count outcomes, for the STATE that speaks for their records.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Settlement:
         dry_run: bool = False,
         on_settled: Callable[[Entry], None] | None = None,
         memory: Memory | None = None,
+        count_by_state: bool = False,
     ) -> None:
         self.tally = tally
         self._store = store
@@ -89,6 +91,7 @@ class Settlement:
         self._dry_run = dry_run
         self._on_settled = on_settled
         self._memory = memory
+        self._count_by_state = count_by_state
         self._at = ""
         self._done: list[Done] = []
         self._logged: Counter[Category] = Counter()
@@ -100,7 +103,7 @@ class Settlement:
     # --- results ---------------------------------------------------------------------------------------------
 
     def decide(
-        self, stream: StreamKey, key: str, verdicts: Sequence[Verdict], *, key_is_position: bool
+        self, ticket: Segment, stream: StreamKey, key: str, verdicts: Sequence[Verdict], *, key_is_position: bool
     ) -> list[Outcome]:
         """Outcomes that needed no Marketo; returns the rejections among them."""
         rejections = []
@@ -115,7 +118,7 @@ class Settlement:
                 namespace=stream[0] or UNSET,
                 record_key_is_position=key_is_position or UNSET,
             )
-            self._refuse(outcome, verdict.refusal)
+            self._refuse(ticket, stream, outcome, verdict.refusal)
             if verdict.rejected:
                 rejections.append(outcome)
         return rejections
@@ -153,6 +156,8 @@ class Settlement:
             message: what is to be said of the membership.
         """
         self.tally.count(target.program_id, target.program_status, result)
+        if self._count_by_state:
+            entry.ticket.count(entry.stream, result)
         if result is not Result.UNCHANGED:
             entry.best = Best.DELIVERED
         elif entry.best is Best.SKIPPED:
@@ -178,13 +183,14 @@ class Settlement:
         """
         name = "Another status that counts for more" if by_status is None else f'The status "{by_status}"'
         message = f"{name} {'would be' if self._dry_run else 'was'} set in its place."
-        self._refuse(self._outcome(entry, target, Result.SKIPPED, lead_id), Refusal(Category.SUPERSEDED, None, message))
+        outcome = self._outcome(entry, target, Result.SKIPPED, lead_id)
+        self._refuse(entry.ticket, entry.stream, outcome, Refusal(Category.SUPERSEDED, None, message))
         self._close(entry)
 
     def reject(self, entry: Entry, target: Target, refusal: Refusal, lead_id: int | None = None) -> None:
         """This record will not become a member of this program without somebody's help."""
         outcome = self._outcome(entry, target, Result.REJECTED, lead_id)
-        self._refuse(outcome, refusal)
+        self._refuse(entry.ticket, entry.stream, outcome, refusal)
         if entry.rejections is None:
             entry.rejections = []
         entry.rejections.append(outcome)
@@ -209,7 +215,7 @@ class Settlement:
             record_key_is_position=entry.key_is_position or UNSET,
         )
 
-    def _refuse(self, outcome: Outcome, refusal: Refusal) -> None:
+    def _refuse(self, ticket: Segment, stream: StreamKey, outcome: Outcome, refusal: Refusal) -> None:
         """Count, log and store an outcome that has a category."""
         category, code, message, request_id, detail = refusal
         outcome.category, outcome.code, outcome.message = category, code, message
@@ -219,6 +225,8 @@ class Settlement:
         outcome.dry_run = self._dry_run or UNSET
         if not outcome.record_ref:
             outcome.record_ref = record_ref(outcome.namespace or "", outcome.stream, outcome.record_key)
+        if self._count_by_state:
+            ticket.count(stream, outcome.outcome)
         self.tally.count(outcome.program_id, outcome.program_status, outcome.outcome)
         self.tally.count_refusal(outcome.outcome, category, code, detail)
         if outcome.outcome is Result.REJECTED:

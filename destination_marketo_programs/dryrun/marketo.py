@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.dryrun.overlay import LARGEST_LEAD_ID, Overlay
 from destination_marketo_programs.dryrun.values import misfit
+from destination_marketo_programs.mapping import can_be_queried
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
     LEAD_EXISTS,
@@ -111,7 +112,7 @@ class ReadingMarketo:
             there = self._existing([int(value) for value in values])
             return {str(lead_id): [{"id": lead_id}] for lead_id in there}
         found = {key: [{"id": lead_id}] for key, lead_id in self._new_people(lookup_field, values).items()}
-        asked = [value for value in values if "," not in value and self._fold(value) not in found]
+        asked = [value for value in values if can_be_queried(value) and self._fold(value) not in found]
         crowded: set[str] = set()
         leads = (
             self._inner.query_leads(lookup_field, asked, ["id", lookup_field, "updatedAt"], crowded) if asked else []
@@ -154,7 +155,7 @@ class ReadingMarketo:
             if lead_id in elsewhere:
                 return _refused(IN_ANOTHER_PARTITION, "The person is not in the partition of lead_sync.partition_name.")
             return RowReply("updated", lead_id, None, None, None)
-        if lookup_field != "id" and "," in value:
+        if lookup_field != "id" and not can_be_queried(value):
             with self._lock:
                 self.unaskable += 1
         if action is Action.UPDATE_ONLY:

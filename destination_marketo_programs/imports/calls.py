@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Reasons, read_reasons
+from destination_marketo_programs.mapping import can_be_queried
 from destination_marketo_programs.mapping import fold_address as fold
 from destination_marketo_programs.marketo.errors import (
     BadCredentialsError,
@@ -79,7 +80,7 @@ class ImportCalls:
 
     def unknown_people(self, emails: Sequence[str]) -> set[str]:
         """Those of at most 300 emails (folded) that nobody in Marketo has."""
-        askable = [email for email in emails if "," not in email]
+        askable = [email for email in emails if can_be_queried(email)]
         leads = self._marketo.query_leads("email", askable, ["id", "email"], set()) if askable else []
         return set(askable) - {fold(str(lead.get("email") or "")) for lead in leads}
 
@@ -107,7 +108,7 @@ class ImportCalls:
         for number, line in rows:
             cells = read_csv_line(line)
             # A comma would end the value in the query: such a row is left to REST.
-            if "," not in cells[0]:
+            if can_be_queried(cells[0]):
                 sent[fold(cells[0])] = (number, cells[1:])
         if not sent:
             return set()

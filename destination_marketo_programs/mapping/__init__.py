@@ -2,7 +2,13 @@
 
 from destination_marketo_programs.mapping.columns import Column, compile_column
 from destination_marketo_programs.mapping.fields import FieldCatalog, FieldSource, WritableField, field_detail, guard_of
-from destination_marketo_programs.mapping.identity import can_be_queried, fold_address, fold_for, primary_key_text
+from destination_marketo_programs.mapping.identity import (
+    can_be_queried,
+    fold_address,
+    fold_for,
+    key_columns,
+    primary_key_text,
+)
 from destination_marketo_programs.mapping.mapper import Mapper, RecordMapper, RuleMapper, Rules
 from destination_marketo_programs.mapping.person import PersonMapper
 from destination_marketo_programs.mapping.qualifiers import QualifierRules
@@ -26,5 +32,6 @@ __all__ = [
     "fold_address",
     "fold_for",
     "guard_of",
+    "key_columns",
     "primary_key_text",
 ]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from destination_marketo_programs.mapping.values import container, key_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from destination_marketo_programs.mapping.fields import FieldCatalog
 
+_LEAD: Final = "lead"
 _ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -37,9 +38,9 @@ def _fold_nothing(value: object) -> str:
     return str(value).strip()
 
 
-def can_be_queried(value: str | int) -> bool:
+def can_be_queried(value: object) -> bool:
     """Whether Marketo can be asked for leads with this value: it splits the values of a query at every comma."""
-    return isinstance(value, int) or "," not in value
+    return "," not in str(value)
 
 
 def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None:
@@ -68,8 +69,14 @@ def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None
     return parts[0] if len(parts) == 1 else json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 
+def key_columns(paths: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Top-level columns that `primary_key_text` looks at for these paths, whichever stream they are of."""
+    first = {path[0] for path in paths if path}
+    return frozenset(first | {_LEAD} if first else first)
+
+
 def _lead_of(data: dict[str, Any]) -> object:
-    lead = data.get("lead")
+    lead = data.get(_LEAD)
     return container(lead) if isinstance(lead, str) else lead
 
 

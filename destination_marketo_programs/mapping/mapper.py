@@ -88,7 +88,8 @@ class RuleMapper:
     Args:
         rules: made once per sync and kind of stream.
         watched: columns to look out for, for `absent_columns`.
-        key_columns: top-level columns that the primary keys of streams are made of; None if `data_type` is not used.
+        key_columns: further columns to read (`identity.key_columns` of the streams' primary keys); None if
+            `data_type` is not used.
 
     Attributes:
         data_type: what a record's data may be read as (see `protocol.line_parser`): with all columns that the rules
@@ -266,7 +267,7 @@ class Mapper(RuleMapper):
     Args:
         settings: the parsed configuration.
         fields: what Marketo says of its fields; without it values are sent as they are.
-        key_columns: top-level columns that the primary keys of streams are made of.
+        key_columns: further columns to read (`identity.key_columns` of the streams' primary keys).
 
     Attributes:
         dropped_defaults: fields that the mobly mapping would fill, left out as Marketo does not list them as writable.

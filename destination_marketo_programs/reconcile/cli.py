@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import shlex
@@ -16,20 +15,20 @@ from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 
-from destination_marketo_programs.config import Settings, load_settings
+from destination_marketo_programs.config import (
+    JsonFileError,
+    Settings,
+    load_settings,
+    read_json_file,
+    runs_in_cloud,
+)
 from destination_marketo_programs.config.addresses import UnusableTextError, instance_of, parse_program_id
+from destination_marketo_programs.failures import Doing, failure_of, problem_text
 from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.api import Marketo, RestMarketo
 from destination_marketo_programs.marketo.client import MarketoClient
-from destination_marketo_programs.marketo.errors import (
-    BadCredentialsError,
-    ConfigurationFaultError,
-    MarketoError,
-    QuotaReachedError,
-    StoppedError,
-    UnreachableError,
-)
-from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, quota_reset_text, utc_now
+from destination_marketo_programs.marketo.errors import MarketoError, StoppedError
+from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_now
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.reconcile.book import open_book
 from destination_marketo_programs.reconcile.compare import Finding, findings
@@ -39,7 +38,7 @@ from destination_marketo_programs.reconcile.running import Findings, Reconciliat
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
 from destination_marketo_programs.storage.reader import S3_PREFIX
-from destination_marketo_programs.text import printable
+from destination_marketo_programs.text import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -107,17 +106,18 @@ def main(args: argparse.Namespace) -> int:
         # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except (_CannotReconcileError, StorageError) as error:
+    except (_CannotReconcileError, JsonFileError) as error:
         reason = str(error)
-    except MarketoError as error:
-        reason = _failure_text(error)
+    except (StorageError, MarketoError) as error:
+        reason = str(failure_of(error, utc_now(), Doing.RECONCILE))
     except OSError as error:
         reason = f"{error.filename or 'A file'} cannot be used: {error.strerror or type(error).__name__}."
     else:
         if found.gone:
             return EXIT_FAILED
         return EXIT_OPEN if found.open else 0
-    print(f"reconcile: {printable(scrubber.clean(reason))}", file=sys.stderr)  # noqa: T201 - a command for people
+    lines = scrubber.clean(reason).splitlines()
+    print("reconcile:", "\n".join(map(printable, lines)), file=sys.stderr)  # noqa: T201 - a command for people
     return EXIT_FAILED
 
 
@@ -128,7 +128,6 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
             "The configuration asks for a dry run (delivery.dry_run), and --fix writes to Marketo. Switch one of them "
             "off."
         )
-    now, run_id = utc_now(), uuid.uuid4().hex[:12]
     reader, home = reader_for(settings.object_storage_config), location_of(settings.object_storage_config)
     places = args.outcomes or ([home] if home else [])
     if not places:
@@ -151,20 +150,15 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         run = Reconciliation(book, marketo, facts, extraction, status.update)
         run.compare(reader, files, scope, args.max_export_mb * _MB)
         # A part of the storage does not say what the latest outcome of a record is: from it nothing is concluded.
-        whole = home is not None and _same_place(home, places)
-        store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
-        try:
-            if whole:
-                run.confirm(store)
-            failure = None
-            if args.fix:
-                # Nothing is repeated without a new look.
-                failure = _fix(run, _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber), gate)
-            if whole:
-                run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
-        finally:
-            store.close()
+        keeping = home is not None and _same_place(home, places)
+        writing = None
+        if args.fix:
+            # Nothing is repeated without a new look.
+            writing = _connect(settings, gate, RetryPolicy(window_seconds=0.0), scrubber)
+        failure = _conclude(run, settings, gate, writing, keeping=keeping)
         status.stop()
+        if reader.unreadable:
+            logger.warning("%s could not be read as outcomes.", counted(sum(reader.unreadable.values()), "line"))
         found = run.findings()
         _print(args, book, found, facts)
         if failure is not None:
@@ -172,8 +166,36 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
         return found
 
 
+def _conclude(
+    run: Reconciliation, settings: Settings, gate: Gate, writing: Marketo | None, *, keeping: bool
+) -> Exception | None:
+    """Keep what was learned, and fix: what ended it early, as what was found until then is worth showing all the same.
+
+    Args:
+        run: after its comparison.
+        settings: name the storage.
+        gate: clock and pauses.
+        writing: sends the fixes; None for no fix.
+        keeping: whether anything is stored.
+    """
+    now, run_id, failure = utc_now(), uuid.uuid4().hex[:12], None
+    try:
+        store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
+        try:
+            if keeping:
+                run.confirm(store)
+            if writing is not None:
+                failure = _fix(run, writing, gate)
+            if keeping:
+                run.store(store, now.strftime(_AT), instance_of(settings.domain_url), run_id)
+        finally:
+            store.close()
+    except StorageError as error:
+        return failure or error
+    return failure
+
+
 def _fix(run: Reconciliation, writing: Marketo, gate: Gate) -> MarketoError | None:
-    """What ended the fix early: what was found and sent until then is worth showing all the same."""
     try:
         run.fix(writing, gate.clock, gate.pause)
     except MarketoError as error:
@@ -241,17 +263,9 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _settings(path: str, scrubber: Scrubber) -> Settings:
-    try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "") if isinstance(error, OSError) else "it is not JSON"
-        raise _CannotReconcileError(
-            f"--config {path} cannot be read: {reason}. Give the path of a JSON file."
-        ) from None
-    loaded = load_settings(raw, cloud=False)
+    loaded = load_settings(read_json_file(path, "config"), cloud=runs_in_cloud())
     if loaded.settings is None or loaded.problems:
-        problems = "\n".join(f"{number}. {problem}" for number, problem in enumerate(loaded.problems, 1))
-        raise _CannotReconcileError(f"The configuration has problems.\n{problems}")
+        raise _CannotReconcileError(problem_text(loaded.problems))
     scrubber.add(loaded.settings.secrets())
     return loaded.settings
 
@@ -298,30 +312,6 @@ def _megabytes(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return number
-
-
-def _failure_text(error: MarketoError) -> str:
-    match error:
-        case QuotaReachedError(code="607"):
-            return (
-                "The daily API quota of the Marketo instance is used up (607). It resets on "
-                f"{quota_reset_text(utc_now())}; run the command again after that."
-            )
-        case QuotaReachedError():
-            return (
-                "delivery.daily_call_budget is used up. Raise it, or run the command again after "
-                f"{quota_reset_text(utc_now())}."
-            )
-        case UnreachableError():
-            return f"{error}. Marketo did not answer usefully. See status.adobe.com, and run the command again later."
-        case BadCredentialsError():
-            return f"{error}. Check client_id and client_secret (Admin > Integration > LaunchPoint)."
-        case ConfigurationFaultError():
-            return (
-                f"{error}. Check the API user's role (Read-Write Person, Read-Only Assets) and the IP allowlist in "
-                "Marketo (Admin > Integration > Web Services)."
-            )
-    return f"{error}. Send this text, with the request ID, to the connector's maintainers."
 
 
 def _stop_on_signals(gate: Gate) -> None:

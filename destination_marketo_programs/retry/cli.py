@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.retry.delivering import deliver_messages
 from destination_marketo_programs.retry.edits import EditError, read_edits
 from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import StorageError, reader_for
@@ -46,7 +44,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
 
     Args:
         args: as `add_arguments` declares them.
-        deliver: takes the messages, tells people what became of them, and returns an exit code; `write` by default.
+        deliver: takes the messages, tells people what became of them, and returns an exit code; a session by default.
     """
     try:
         loaded = load_settings(read_json_file(args.config, "config"), cloud=runs_in_cloud())
@@ -58,9 +56,9 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
             _say(plan_of(selection, dry_run=args.dry_run))
             if args.dry_run or not selection.chosen:
                 return 0
-            if deliver is None:
-                return _by_write(args.config, selection)
-            return deliver(selection.messages())
+            if deliver is not None:
+                return deliver(selection.messages())
+            return deliver_messages(loaded.settings, loaded.problems, selection.streams(), selection.messages())
     except (StorageError, EditError, JsonFileError) as error:
         return _complain(str(error))
     except OSError as error:
@@ -92,45 +90,6 @@ def plan_of(selection: Selection, *, dry_run: bool) -> str:
         if len(chosen) > MAX_LISTED:
             lines.append(f"  and {len(chosen) - MAX_LISTED:,} more")
     return "\n".join(lines) + "\n"
-
-
-def catalog_of(selection: Selection) -> dict[str, Any]:
-    """A configured catalog of the streams that the chosen records come from."""
-    return {
-        "streams": [
-            {
-                "stream": {
-                    "name": stream.name,
-                    "namespace": stream.namespace or None,
-                    "json_schema": {"type": "object"},
-                    "supported_sync_modes": ["full_refresh"],
-                },
-                "sync_mode": "full_refresh",
-                "destination_sync_mode": "append",
-                "destination_object_name": stream.destination_object_name or None,
-            }
-            for stream in selection.streams()
-        ]
-    }
-
-
-def _by_write(config: str, selection: Selection) -> int:
-    """`write` in a process of its own, which says on this one's standard output what became of them."""
-    with tempfile.TemporaryDirectory(prefix="marketo-retry-") as folder:
-        catalog = Path(folder) / "catalog.json"
-        catalog.write_text(json.dumps(catalog_of(selection)))
-        command = [sys.executable, "-m", "destination_marketo_programs", "write"]
-        process = subprocess.Popen(  # noqa: S603 - this package, with files of our own
-            [*command, "--config", config, "--catalog", str(catalog)], stdin=subprocess.PIPE
-        )
-        assert process.stdin is not None  # noqa: S101 - it was asked for; says so to the type checker
-        try:
-            with process.stdin as pipe:
-                for message in selection.messages():
-                    pipe.write(message + b"\n")
-        except BrokenPipeError:
-            pass  # it ended before it had read everything, and says why itself
-        return process.wait()
 
 
 def _say(text: str) -> None:

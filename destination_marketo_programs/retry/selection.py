@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.report.cells import dumped, flattened, parsed, with_cell
 from destination_marketo_programs.report.database import record_number
 from destination_marketo_programs.report.tally import Tally
 from destination_marketo_programs.retry.edits import EditError, Edits, corrections, rows_named
 from destination_marketo_programs.storage import Kind, Reader
-from destination_marketo_programs.storage.lines import Rejection
+from destination_marketo_programs.storage.lines import named_rejection
 from destination_marketo_programs.storage.runs import StreamInfo, run_name
 
 if TYPE_CHECKING:
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
 
     from destination_marketo_programs.report.tally import Lead
     from destination_marketo_programs.storage import OutcomeFile
-
-_REJECTION = b'"rejection":'
+    from destination_marketo_programs.storage.lines import NamedRejection
 
 
 class Chosen(NamedTuple):
@@ -41,15 +38,6 @@ class Chosen(NamedTuple):
     record_key: str
     categories: tuple[str, ...]
     changes: dict[str, Any]
-
-
-class _Line(msgspec.Struct):
-    class Record(msgspec.Struct):
-        stream: str
-        namespace: str | None = None
-
-    record: Record
-    rejection: Rejection
 
 
 class Selection:
@@ -137,7 +125,7 @@ class Selection:
         self._streams: dict[int, tuple[str, str]] = {}
         for number, file in enumerate(self._files):
             for position, line in enumerate(self._reader.lines(file)):
-                named = _name_of(line)
+                named = named_rejection(line)
                 if named is None:
                     continue
                 record = self._record(file, named)
@@ -145,7 +133,7 @@ class Selection:
                 self._streams[record] = (named.record.namespace or "", named.record.stream)
         return latest
 
-    def _record(self, file: OutcomeFile, line: _Line) -> int:
+    def _record(self, file: OutcomeFile, line: NamedRejection) -> int:
         rejection = line.rejection
         return record_number(
             file,
@@ -201,35 +189,6 @@ class Selection:
             if position == wanted:
                 return parsed(line)["record"]["data"]
         raise ValueError("the line is gone")
-
-
-def _name_of(line: bytes) -> _Line | None:
-    try:
-        return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
-    # A record that no parser here takes, whose rejection is readable all the same: it is the last member.
-    before, found, rejection = line.rstrip().rpartition(_REJECTION)
-    if not found or not rejection.endswith(b"}"):
-        return None
-    try:
-        return _Line(_record_decode(before), _rejection_decode(rejection[:-1]))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _record_decode(text: bytes) -> _Line.Record:
-    """Stream and namespace, from the text in front of or behind the data."""
-    found = {}
-    for name in (b"stream", b"namespace"):
-        _, met, rest = text.partition(b'"%s":"' % name)
-        if met:
-            found[name.decode()] = msgspec.json.decode(b'"' + rest.partition(b'"')[0] + b'"', type=str)
-    return msgspec.convert(found, _Line.Record)
-
-
-_decode = msgspec.json.Decoder(_Line).decode
-_rejection_decode = msgspec.json.Decoder(Rejection).decode
 
 
 def _with_changes(line: bytes, changes: dict[str, Any]) -> bytes:

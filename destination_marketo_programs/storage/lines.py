@@ -66,6 +66,19 @@ class RejectedRecord(msgspec.Struct):
     rejection: Rejection
 
 
+class NamedRejection(msgspec.Struct):
+    """A rejected line, read as far as the record's name and what is said of it."""
+
+    class Record(msgspec.Struct):
+        """The Airbyte record without its data."""
+
+        stream: str
+        namespace: str | None = None
+
+    record: Record
+    rejection: Rejection
+
+
 class StoredOutcome(msgspec.Struct, gc=False):
     """An outcome as it is read back. Members mean what they mean in `Outcome`.
 
@@ -103,6 +116,10 @@ class StoredOutcome(msgspec.Struct, gc=False):
 
 _encoder = msgspec.json.Encoder()
 _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_named_decode = msgspec.json.Decoder(NamedRejection).decode
+_rejection_decode = msgspec.json.Decoder(Rejection).decode
+BAD_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a line that is no JSON, no text, or deeper than it goes."""
 
 
 def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
@@ -140,13 +157,49 @@ def append_rejected(buffer: bytearray, line: bytes, rejections: Sequence[Outcome
         rejection = _encoder.encode(_as_unicode(msgspec.to_builtins(first)))
     try:
         members = _members_decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except BAD_LINE:
         buffer += _beside_record(line, rejection)
     else:
         members.pop("rejection", None)
         members["rejection"] = msgspec.Raw(rejection)
         _encoder.encode_into(members, buffer, -1)
     buffer += b"\n"
+
+
+def named_rejection(line: bytes) -> NamedRejection | None:
+    """Whose rejection a line holds; None if it is no rejected line."""
+    try:
+        return _named_decode(line)
+    except BAD_LINE:
+        pass
+    # A record that no parser here takes, whose rejection is readable all the same: it is the last member.
+    before, found, rejection = line.rstrip().rpartition(b'"rejection":')
+    if not found or not rejection.endswith(b"}"):
+        return None
+    try:
+        return NamedRejection(_record_of(before), _rejection_decode(rejection[:-1]))
+    except BAD_LINE:
+        return None
+
+
+def rejected_name(line: bytes) -> str | None:
+    """The `record_key` that a rejected line carries; None if it carries none, or only a position in another run."""
+    if b'"rejection"' not in line:
+        return None
+    found = named_rejection(line)
+    if found is None or found.rejection.record_key_is_position is True:
+        return None
+    return found.rejection.record_key
+
+
+def _record_of(text: bytes) -> NamedRejection.Record:
+    """Stream and namespace, from the text of a line in front of its rejection."""
+    found = {}
+    for name in (b"stream", b"namespace"):
+        _, met, rest = text.partition(b'"%s":"' % name)
+        if met:
+            found[name.decode()] = msgspec.json.decode(b'"' + rest.partition(b'"')[0] + b'"', type=str)
+    return msgspec.convert(found, NamedRejection.Record)
 
 
 def _rejection_of(outcome: Outcome) -> Rejection:

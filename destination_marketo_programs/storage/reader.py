@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 import msgspec
 
-from destination_marketo_programs.storage.lines import Kind, RejectedRecord, StoredOutcome
+from destination_marketo_programs.storage.lines import BAD_LINE, Kind, RejectedRecord, StoredOutcome
 from destination_marketo_programs.storage.local import blobs_below
 from destination_marketo_programs.storage.runs import (
     RECONCILE_PREFIX,
@@ -111,7 +111,7 @@ class Reader:
         for number, line in enumerate(self.lines(file), 1):
             try:
                 yield _outcome_decoder.decode(line)
-            except _BAD_LINE as error:
+            except BAD_LINE as error:
                 if not line.endswith(b"\n"):
                     return
                 if not strict:
@@ -129,7 +129,7 @@ class Reader:
         for line in self.lines(file):
             try:
                 yield _rejected_decoder.decode(line)
-            except _BAD_LINE:
+            except BAD_LINE:
                 continue
 
     def lines(self, file: OutcomeFile) -> Iterator[bytes]:
@@ -281,8 +281,6 @@ def iter_outcomes(locations: Sequence[str]) -> Iterator[StoredOutcome]:
 
 _outcome_decoder = msgspec.json.Decoder(StoredOutcome)
 _rejected_decoder = msgspec.json.Decoder(RejectedRecord)
-_BAD_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a line that is no JSON, no text, or deeper than it goes."""
 
 
 def _folder_of(file: OutcomeFile) -> str:

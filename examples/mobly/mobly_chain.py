@@ -18,12 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 import requests
 from fake_mobly import FakeMobly, Organisation
 from marketo_programs_demo import leads, scenario
-from marketo_programs_demo.cli import (
-    DemoError,
-    leftovers_table,
-    members_table,
-    messages_of,
-)
+from marketo_programs_demo.steps import DemoError, messages_of
+from marketo_programs_demo.telling import leftovers_table, members_table
 from rich.console import Console
 
 from destination_marketo_programs.storage.reader import find_files, iter_outcomes

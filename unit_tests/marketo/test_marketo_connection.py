@@ -444,3 +444,21 @@ def test_a_certificate_that_is_not_trusted_is_told_as_that(
     finally:
         server.stop()
     assert raised.value.code == "certificate not trusted"
+
+
+def test_the_time_limit_holds_behind_a_proxy(
+    server: Server, monkeypatch: pytest.MonkeyPatch, client_at: ClientAt
+) -> None:
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.setenv("http_proxy", server.url)
+    server.behaviours = [SLOW["body"], succeed]
+    client = client_at("http://marketo.example")
+    with pytest.raises(OutcomeUnknownError) as raised:
+        client.send(CREATE._replace(time_limit_seconds=0.4))
+    assert raised.value.code == "time limit"
+    assert client.send(CREATE).result == [{"id": 1, "status": "created"}]
+    assert [request.partition(b"\r\n")[0] for request in server.arrived] == [
+        b"POST http://marketo.example/rest/v1/leads.json HTTP/1.1"
+    ] * 2

@@ -15,6 +15,7 @@ from destination_marketo_programs.config import LocalStorage
 from destination_marketo_programs.outcomes import Category, Outcome, Result, record_ref
 from destination_marketo_programs.report import cli as report_cli
 from destination_marketo_programs.retry import cli
+from destination_marketo_programs.retry.delivering import catalog_of
 from destination_marketo_programs.retry.edits import EditError, Edits, Row
 from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import open_store
@@ -126,7 +127,7 @@ def test_a_stream_is_for_the_object_that_it_had_last(tmp_path: Path, stored: boo
     name = "Program 1004: Spring Expo 2026" if stored else ""
     with Selection([str(tmp_path)]) as selection:
         assert selection.streams() == [StreamInfo("s", destination_object_name=name)]
-        (entry,) = cli.catalog_of(selection)["streams"]
+        (entry,) = catalog_of(selection.streams())["streams"]
     (stream,) = read_catalog({"streams": [entry]}).streams
     assert (stream.key, stream.destination_object_name) == (("", "s"), name)
 

@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_marketo_programs.outcomes import Category, Detail, Outcome, Result
-from destination_marketo_programs.storage.lines import RejectedRecord, StoredOutcome, append_outcome, append_rejected
+from destination_marketo_programs.storage.lines import (
+    RejectedRecord,
+    StoredOutcome,
+    append_outcome,
+    append_rejected,
+    named_rejection,
+    rejected_name,
+)
 
 AT = "2026-11-23T10:00:00Z"
 
@@ -195,3 +202,20 @@ def test_text_that_is_no_unicode_is_stored_wherever_it_is() -> None:
     stored = rejected_line(b'{"record":{"stream":"s","data":{}}}', outcome)
     read = msgspec.json.decode(stored, type=RejectedRecord)
     assert read.rejection.detail == {"field": "a?", "values": ["?", 1]}
+
+
+def test_a_rejected_line_says_the_name_of_its_record() -> None:
+    line = b'{"type":"RECORD","record":{"stream":"s","namespace":"n","data":{"x":%s}}}'
+    for value in (b"1", b"NaN", b"[" * 3_000 + b"]" * 3_000, b"9" * 5_000):
+        stored = rejected_line(line % value)
+        named = named_rejection(stored)
+        assert named is not None
+        assert (named.record.namespace, named.record.stream, named.rejection.record_key) == ("n", "s", "k1")
+        assert rejected_name(stored) == "k1"
+        assert rejected_name(line % value) is None
+    assert rejected_name(rejected_line(line % b"1", rejection(record_key_is_position=True))) is None
+
+
+@pytest.mark.parametrize("member", [b'"rejection":"x"', b'"rejection":{"record_key":7}', b'"rejection":{}'])
+def test_a_foreign_member_of_this_name_names_nothing(member: bytes) -> None:
+    assert rejected_name(b'{"type":"RECORD","record":{"stream":"s","data":{}},' + member + b"}") is None
