@@ -122,7 +122,7 @@ def test_a_full_disk_acknowledges_nothing(sandbox: SandboxServer, connector: Con
         assert process.stdout is not None
         process.stdin.write(b"\n".join(people(400)) + b"\n")
         process.stdin.flush()
-        assert any(b'"STATE"' in line for line in iter(process.stdout.readline, b""))
+        first = next(line for line in iter(process.stdout.readline, b"") if b'"STATE"' in line)
         (file,) = folder.glob("**/outcomes-*.jsonl")
         written = file.stat().st_size
         # A limit on the size of files is the disk's edge, for this process alone.
