@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.arguments import Parser
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import (
     JsonFileError,
@@ -29,6 +29,7 @@ from destination_marketo_programs.process import Process
 from destination_marketo_programs.session import Stops, open_session
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable
 
     from destination_marketo_programs.catalog import Catalog
@@ -43,7 +44,7 @@ def run_protocol_command(name: str, arguments: list[str]) -> int:
     Returns:
         The exit code, to be given to `os._exit`.
     """
-    parser = argparse.ArgumentParser(prog=f"destination-marketo-programs {name}")
+    parser = Parser(prog=f"destination-marketo-programs {name}")
     if name != "spec":
         parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     if name == "write":

@@ -10,6 +10,7 @@ from destination_marketo_programs.delivery.loop import IncompleteRunError
 from destination_marketo_programs.imports.jobs import NoSignError, StuckJobError
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.marketo.errors import (
+    CertificatesError,
     ConfigurationFaultError,
     MarketoError,
     QuotaReachedError,
@@ -180,6 +181,8 @@ def _of_marketo(error: MarketoError, now: datetime, doing: Doing) -> Failure:
                 f"{error}. Marketo did not give a usable answer within the retry window. {acknowledged}".rstrip(),
                 f"{again} See status.adobe.com if it persists.",
             )
+        case CertificatesError():
+            return Failure(Kind.CONFIGURATION, error.sentence, error.fix)
         case ConfigurationFaultError():
             return Failure(
                 Kind.CONFIGURATION,

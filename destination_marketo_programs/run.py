@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from importlib import import_module
 from typing import NoReturn
+
+from destination_marketo_programs.arguments import Parser
 
 PROTOCOL_COMMANDS: dict[str, str] = {
     "spec": "print the configuration form",
@@ -55,7 +56,7 @@ def main(args: list[str]) -> int:
         return run_protocol_command(name, args[1:])
     if name in COMMANDS:
         return _run_for_people(name, args[1:])
-    parser = argparse.ArgumentParser(prog="destination-marketo-programs")
+    parser = Parser(prog="destination-marketo-programs")
     commands = parser.add_subparsers(title="commands", required=True)
     for command, text in (*PROTOCOL_COMMANDS.items(), *((name, text) for name, (_, text) in COMMANDS.items())):
         commands.add_parser(command, help=text)
@@ -72,6 +73,6 @@ def _run_for_people(name: str, args: list[str]) -> int:
             raise
         sys.stderr.write(MISSING_EXTRA.format(error.name) + "\n")
         return 2
-    parser = argparse.ArgumentParser(prog=f"destination-marketo-programs {name}", description=text)
+    parser = Parser(prog=f"destination-marketo-programs {name}", description=text)
     module.add_arguments(parser)
     return int(module.main(parser.parse_args(args)))

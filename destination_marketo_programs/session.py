@@ -317,6 +317,9 @@ def open_session(
         read_only=read_only or delivery.dry_run,
     )
     stops.add(client.gate.stop)
+    if short_retries or read_only:
+        # Nothing but reads is under way, and nobody waits for their answers any more.
+        stops.add(client.cut)
     run_id = uuid.uuid4().hex[:12]
     opened = store or open_store(
         settings.object_storage_config,

@@ -5,6 +5,7 @@ A *lead* is a record, named by namespace, stream and key; an *outcome* is what b
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 DELIVERED = frozenset({Result.CREATED, Result.UPDATED, Result.IMPORTED})
 RESULTS = frozenset(map(str, Result))
+
+_LAST_PART = re.compile(r'^[^"]*\.(?:"([^"\\]+)"|(\w+))$')
 
 YOU, SOURCE, NOBODY = "you", "source", "nobody"
 """Who can act on a reason: you, in Marketo or in the configuration; whoever owns the source; nobody needs to."""
@@ -216,11 +219,17 @@ def part_name(detail: dict[str, Any] | None) -> str:
     for name in ("qualifier", "field", "column"):
         if isinstance(subject := detail.get(name), str):
             values = detail.get("values", detail.get("value"))
-            return f"{subject or 'qualifier'} = {_shown(values)}" if name == "qualifier" else subject
+            return f"{column_name(subject) or 'Answer'} = {_shown(values)}" if name == "qualifier" else subject
     for name in ("domain", "status", "partition", "event"):
         if isinstance(value := detail.get(name), str):
             return f"{name} {value}"
     return ""
+
+
+def column_name(column: str) -> str:
+    """What a person calls a column: `Wants a demo` for `qualifiers."Wants a demo"`."""
+    found = _LAST_PART.search(column)
+    return (found[1] or found[2]) if found else column
 
 
 def mapping_for(detail: dict[str, Any] | None, program_id: int | None, status: str | None) -> str | None:
@@ -246,4 +255,6 @@ def _shown(value: Any) -> str:
         return ", ".join(map(_shown, value)) or "(no answer)"
     if isinstance(value, str):
         return value if value.strip() else "(blank)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "(no answer)" if value is None else str(value)

@@ -165,7 +165,7 @@ def test_it_ends_with_three_sentences_in_the_counts_of_the_page(demo: Demo) -> N
     told = re.search(
         r"Of 500 captures, (\d+) are in their programs; Marketo has (\d+) program members\.\n"
         r"The configuration left out (\d+), and (\d+) were rejected\.\n"
-        r"The page shows each rejected lead",
+        r"The page shows the reason for each rejection",
         demo.finished.stdout,
     )
     assert told is not None
@@ -237,7 +237,7 @@ def test_a_configuration_that_is_there_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('{"domain_url": "https://123-ABC-456.mktorest.com"}', "the demo writes to no other"),
+        ('{"domain_url": "https://123-ABC-456.mktorest.com"}', "The demo only writes to its sandbox"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,23 @@ def test_sigterm_does_not_wait_for_marketo(sandbox: SandboxServer, connector: Co
         run = Run(process.returncode, process.stdout.read().splitlines())
     assert run.code == 143
     assert run.states == []
+
+
+@pytest.mark.parametrize("endpoint", ["usage.today", "channels.browse"])
+def test_sigterm_during_check_does_not_wait_for_marketo(
+    sandbox: SandboxServer, connector: Connector, endpoint: str
+) -> None:
+    """Nothing can be lost by ending a read at once."""
+    sandbox.faults.add(Fault(name="never", endpoint=endpoint, hold_at="before"))
+    with connector.start("check", config_for(sandbox)) as process:
+        assert sandbox.faults.wait_until_held("never", timeout_seconds=60)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(12)
+        waited = time.monotonic() - began
+        sandbox.faults.release("never")
+    assert process.returncode == 143
+    assert waited < 4
 
 
 def test_the_daily_quota_ends_the_sync_as_transient(sandbox: SandboxServer, connector: Connector) -> None:

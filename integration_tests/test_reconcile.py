@@ -277,6 +277,18 @@ def test_what_was_found_is_shown_although_it_cannot_be_stored(
     assert b"this path is a file" in err
 
 
+def test_a_person_who_was_merged_after_a_rest_sync_is_found(
+    connector: Connector, sandbox: SandboxServer, config: Json
+) -> None:
+    leads = deliver(connector, config, 3)
+    winner = sandbox.state.add_lead({"email": "another@address.example"})
+    sandbox.state.merge_leads(winner, [leads[0]])
+    sandbox.state.remove_lead(leads[1])
+    done = run(connector, config, "--format", "json")
+    assert verdicts(done) == {winner: "as_sent", leads[1]: "person_gone", leads[2]: "as_sent"}
+    assert done.code == 1
+
+
 # --- what cannot be done -----------------------------------------------------------------------------------------
 
 

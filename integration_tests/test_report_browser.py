@@ -7,13 +7,15 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
-from report_sample import APP, EVENTS, HOSTILE_NAME, PROGRAM_NAMES, Sample, lead_data, make_sample, many_syncs
+from report_sample import APP, EVENTS, HOSTILE_NAME, PROGRAM_NAMES, Sample, kind_of, lead_data, make_sample, many_syncs
 
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.report import write_report
@@ -315,6 +317,8 @@ def test_several_syncs_say_what_is_new_open_and_fixed(page: Page, sample: Sample
 
 
 def test_verdicts_of_reconcile_stand_per_program(page: Page) -> None:
+    page.get_by_role("button", name="1 not in Marketo as sent").click()
+    expect(page.locator("#verdicts")).to_be_in_viewport()
     row = page.locator("table tbody tr")
     assert row.locator("th").inner_text() == "Spring Expo 2026 (1234)"
     assert row.locator("td").all_inner_texts() == ["300", "0", "0", "0", "1", "0", "1", "12"]
@@ -419,4 +423,39 @@ def test_without_scripts_the_sums_and_reasons_are_there(browser: Browser, sample
     expect(page.locator("#headline")).to_contain_text("of 1,003 leads were not delivered")
     expect(page.locator("#plain")).to_contain_text("Several people in Marketo share this email or key")
     expect(page.locator("#filters")).to_be_hidden()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "destination_marketo_programs", "demo", "--output", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    return folder
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_page_of_the_demo_has_names_and_counts_leads(
+    browser: Browser, demo_folder: Path, viewport: dict[str, int]
+) -> None:
+    context = context_of(browser, viewport=viewport)
+    page, problems = watched(context)
+    page.goto((demo_folder / "report.html").as_uri())
+    results: dict[str, set[str]] = {}
+    for file in (demo_folder / "outcomes").rglob("outcomes-*.jsonl"):
+        for line in file.read_text().splitlines():
+            outcome = json.loads(line)
+            results.setdefault(outcome["record_key"], set()).add(outcome["outcome"])
+    expected = Counter(map(kind_of, results.values()))
+    assert legend(page) == {kind: expected[kind] for kind in KINDS}
+    expect(page.locator("#headline")).to_have_text(f"{expected['rejected']} of 500 leads were not delivered.")
+    for summary in page.locator("summary:visible").all()[:12]:
+        summary.click()
+    text = page.locator("body").inner_text()
+    assert "Spring Expo 2026" in text
+    assert not re.search(r"\bProgram \d", text)
+    assert SPELLED.findall(text) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert Axe().run(page).response["violations"] == []
+    assert problems == []
     context.close()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from harness import Connector, catalog_of, config_for, record, state
 
-from marketo_sandbox import Settings
+from marketo_sandbox import Service, Settings
 from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def person(number: int, event: int) -> Json:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
-    with SandboxServer(Settings(export_status_seconds=0.0)) as marketo:
+    # One partition: with several and none named, a file could put people elsewhere, and is not sent.
+    service = Service(client_id="reader", client_secret="secret", partitions=frozenset({"Default"}))
+    with SandboxServer(Settings(services=(service,), export_status_seconds=0.0)) as marketo:
         connector = Connector(tmp_path_factory.mktemp("connector"))
         links = [
             {"event": "1", "program_id": str(EXPO), "program_status": "Attended"},

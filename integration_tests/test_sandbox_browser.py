@@ -100,7 +100,7 @@ def test_who_is_behind_a_number(page: Page, marketo: SandboxServer) -> None:
     expect(drawer).to_contain_text("boothNotes badge 45")
     page.reload()
     expect(page.locator("#people-list > li")).to_have_count(1)
-    page.get_by_role("button", name="Everybody").click()
+    page.get_by_role("button", name="Show everyone").click()
     page.get_by_placeholder("Name, email, company or id").fill("")
     expect(page.locator("#people-list > li")).to_have_count(100)
     page.get_by_role("button", name="Show more").click()
@@ -145,7 +145,7 @@ def test_faults_and_limits_by_button(page: Page, marketo: SandboxServer) -> None
     marketo.faults.clear()
     page.get_by_role("button", name="Rate limit (606)").click()
     expect(page.locator("#waiting")).to_contain_text("rate limit")
-    page.get_by_role("button", name="No faults any more").click()
+    page.get_by_role("button", name="Clear all faults").click()
     expect(page.locator("#waiting > li")).to_have_count(0)
     limits = page.get_by_role("button", name="Limits", exact=True)
     expect(limits).to_have_attribute("aria-pressed", "true")
@@ -161,10 +161,10 @@ def test_faults_and_limits_by_button(page: Page, marketo: SandboxServer) -> None
     expect(page.get_by_role("button", name="Random faults")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Random faults").click()
     expect(page.get_by_role("button", name="Random faults")).to_have_attribute("aria-pressed", "false")
-    page.get_by_role("button", name="Forget everything").click()
+    page.get_by_role("button", name="Reset everything").click()
     assert marketo.state.lead_count() == PEOPLE + 1
-    page.get_by_role("button", name="Really forget").click()
-    expect(page.locator("#found")).to_have_text("Nobody.")
+    page.get_by_role("button", name="Really delete").click()
+    expect(page.locator("#found")).to_have_text("No people found.")
     assert marketo.state.lead_count() == 0
     assert_fit_to_read(page)
 

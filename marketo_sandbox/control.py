@@ -78,6 +78,10 @@ class Control:
             ("POST", "/_sandbox/reset"): self._reset,
         }
 
+    def doors(self) -> list[tuple[str, str]]:
+        """Method and path of each request that is answered, the page aside."""
+        return list(self._doors)
+
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Reply:
         """Answer one request: 404 for an unknown door, 400 with `error` for a body that does not fit."""
         if path == "/" and method == "GET":

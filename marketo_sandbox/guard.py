@@ -24,10 +24,10 @@ def refusal(method: str, host: str, origin: str, fetch_site: str) -> str | None:
         fetch_site: the `Sec-Fetch-Site` header.
     """
     if _LOOPBACK.fullmatch(host) is None:
-        return "The sandbox answers to localhost and 127.0.0.1 only."
+        return "The sandbox only answers requests to localhost or 127.0.0.1."
     if method in _SAFE_METHODS:
         return None
     foreign = origin != "" and origin.lower() != f"http://{host.lower()}"
     if foreign or fetch_site not in _OWN_SITES:
-        return "The sandbox takes no posts from pages of other sites."
+        return "The sandbox does not accept posts from other websites."
     return None

@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE
-    | {"catalog", "commands", "config", "delivery", "failures", "logs", "marketo", "report", "session", "storage"},
+    | {"catalog", "commands", "config", "delivery", "failures", "hints", "logs", "marketo", "report"}
+    | {"session", "storage", "summary"},
     "plan": _BASE
     | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
     | {"session", "storage"},
@@ -180,19 +181,51 @@ def test_the_sandbox_and_the_connector_share_nothing() -> None:
     assert {room for room, names in IMPORTS.items() if "marketo_sandbox" in {n.split(".")[0] for n in names}} == set()
 
 
+def data_members(tree: ast.Module) -> set[str]:
+    """Members that classes declare in their bodies: of records, rows and counts, which are there to be filled."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    declared = [statement for node in classes for statement in node.body if isinstance(statement, ast.AnnAssign)]
+    return {statement.target.id for statement in declared if isinstance(statement.target, ast.Name)}
+
+
+def assigned_attributes(tree: ast.Module) -> Iterator[ast.Attribute]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node
+
+
+def own_members(tree: ast.Module) -> set[str]:
+    """Members that the objects of a module give themselves."""
+    of_self = [
+        node for node in assigned_attributes(tree) if isinstance(node.value, ast.Name) and node.value.id == "self"
+    ]
+    return {node.attr for node in of_self} | data_members(tree)
+
+
+def assigned_from_outside(room: str) -> list[str]:
+    trees = dict(modules())
+    data: set[str] = set()
+    for module, tree in trees.items():
+        if room_of(module) in {room, "delivery", "outcomes"}:
+            data |= data_members(tree)
+    return [
+        f"{module}:{node.lineno} {ast.unparse(node)}"
+        for module, tree in trees.items()
+        if room_of(module) == room
+        for node in assigned_attributes(tree)
+        if node.attr not in own_members(tree) | data
+    ]
+
+
 @pytest.mark.parametrize("room", ["delivery", "imports"])
 def test_nothing_is_finished_from_outside(room: str) -> None:
     """No module assigns an attribute of another module's object: what a callee needs is in its arguments.
 
-    Records on their way (entries, outcomes) are what the modules are for, and have names of their own.
+    Records on their way, rows, jobs and counts are data: what the modules are for.
     """
-    found = []
-    for module, tree in modules():
-        if not module.startswith(f"{PACKAGE}.{room}"):
-            continue
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
-                continue
-            if not isinstance(node.value, ast.Name):
-                found.append(f"{module}:{node.lineno} {ast.unparse(node)}")
-    assert found == []
+    assert assigned_from_outside(room) == []
+
+
+def test_what_finishes_an_object_from_outside_is_seen() -> None:
+    """Guards the test above: other rooms do it, with objects of libraries."""
+    assert any("session.trust_env" in found for found in assigned_from_outside("marketo"))

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"folder for its files; default: {DEFAULT_OUTPUT}; a config.json that is there is kept",
     )
     parser.add_argument("--leads", type=int, default=500, metavar="N", help="captures to send; default: 500")
-    parser.add_argument("--keep", action="store_true", help="leave the sandbox running, with everybody in it")
+    parser.add_argument("--keep", action="store_true", help="leave the sandbox running, with everyone in it")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -69,8 +69,8 @@ def _sandbox(files: DemoFiles) -> Iterator[SandboxServer]:
         sandbox.start()
     except OSError as error:
         raise DemoError(
-            f"{files.config} expects the sandbox at port {port}, which cannot be used: {error.strerror}. "
-            "Stop what runs there, or delete the file for a new one."
+            f"{files.config} expects the sandbox at port {port}, which is not available: {error.strerror}. "
+            "Stop what runs there, or delete the file to get a new one."
         ) from None
     try:
         yield sandbox
@@ -88,7 +88,7 @@ def _run(files: DemoFiles, sandbox: SandboxServer, count: int, console: Console)
     sample = scenario.records(count)
     seed(sandbox, sample)
     files.write(sandbox, sample)
-    kept = f"\nYour {files.config} is kept. Delete it for the demo's own." if files.config_was_there else ""
+    kept = f"\nYour {files.config} is kept. Delete it to get the demo's original." if files.config_was_there else ""
     events = len({record["event_id"] for record in sample})
     console.print(f"Sandbox of Marketo at {sandbox.url}")
     console.print(f"{len(sample)} captures of {events} Mobly events in {files.messages}{kept}")

@@ -51,11 +51,14 @@ class DemoFiles:
             address = urlsplit(str(config["domain_url"]))
             host, port = address.hostname, address.port
         except (ValueError, KeyError, TypeError) as error:
-            raise DemoError(f"{self.config} cannot be read: {error!r}. Fix it, or delete it for a new one.") from None
+            raise DemoError(
+                f"{self.config} cannot be read: {error!r}. Fix it, or delete it to get a new one."
+            ) from None
         if host not in _LOCAL_HOSTS or port is None:
             raise DemoError(
-                f"{self.config} names a Marketo that is not the demo's sandbox, and the demo writes to no other. "
-                "Delete the file for a new one, or name another folder with --output."
+                f"{self.config} points to a Marketo other than the demo's sandbox. "
+                "The demo only writes to its sandbox. "
+                "Delete the file to get a new one, or choose another folder with --output."
             )
         return port
 

@@ -63,7 +63,7 @@ def what_happened(leads: LeadCounts, members: int) -> str:
     return (
         f"Of {leads.total:,} captures, {arrived:,} are in their programs; Marketo has {members:,} program members.\n"
         f"The configuration left out {leads.skipped:,}, and {leads.rejected:,} were rejected.\n"
-        "The page shows each rejected lead with its reason, and what to do about it."
+        "The page shows the reason for each rejection and how to fix it."
     )
 
 
@@ -85,14 +85,14 @@ def what_to_try(files: DemoFiles, url: str, *, running: bool) -> str:
     messages, outcomes = shlex.quote(str(files.messages)), shlex.quote(str(files.outcomes))
     report = shlex.quote(str(files.report))
     if running:
-        first = [f"The sandbox runs at {url} until you press Ctrl-C; open it to see who is in which program."]
+        first = [f"The sandbox runs at {url} until you press Ctrl-C; open that address to see who is in which program."]
     else:
         output = "" if str(files.folder) == "demo-output" else f" --output {shlex.quote(str(files.folder))}"
-        first = ["Leave the sandbox running, with everybody in it:", f"  {program} demo --keep{output}"]
+        first = ["To leave the sandbox running with everyone in it:", f"  {program} demo --keep{output}"]
     return "\n".join(
         [
             *first,
-            f"Then change {files.config} as you like, and run in another terminal:",
+            f"Then edit {files.config} and run these commands in another terminal:",
             f"  {program} check --config {config}",
             f"  {program} plan --config {config} --catalog {catalog} < {messages}",
             f"  {program} write --config {config} --catalog {catalog} < {messages}",

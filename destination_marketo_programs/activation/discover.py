@@ -5,11 +5,11 @@ The CDK's message classes lose the catalog, and importing them takes over a seco
 
 from __future__ import annotations
 
-import argparse
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.activation.objects import ObjectSchemas, first_links
+from destination_marketo_programs.arguments import Parser
 from destination_marketo_programs.commands import load, read_json
 from destination_marketo_programs.config import NoStorage
 from destination_marketo_programs.config.explain import tell
@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> int:
         The exit code, to be given to `os._exit`: 1 with a TRACE if the configuration, the credentials or the fields of
         people cannot be used.
     """
-    parser = argparse.ArgumentParser(prog="destination-marketo-programs discover")
+    parser = Parser(prog="destination-marketo-programs discover")
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     parser.add_argument("--debug", action="store_true", help="log more")
     parsed = parser.parse_args(arguments)

@@ -13,6 +13,7 @@ from destination_marketo_programs.activation.objects import (
     EVENT_NAME,
     LEAD_ID,
     MEMBER_PREFIX,
+    PROGRAM_MEMBERS,
     PROGRAM_STATUS,
     QUALIFIER,
     SCAN_COUNT,
@@ -107,7 +108,8 @@ class ObjectMapper:
         )
         self._whole = RuleMapper(self._rules)
         self._by_shape: dict[tuple[str, ...], RuleMapper] = {}
-        self._unseen = watched(self._rules)
+        name = PROGRAM_MEMBERS if program_id is None else f"Program {program_id}"
+        self._unseen = watched(self._rules, name, settings.lead_sync.lookup_field)
         self._records = 0
 
     @property
@@ -134,6 +136,8 @@ class ObjectMapper:
     def _mapper_for(self, shape: tuple[str, ...]) -> RuleMapper:
         for name in shape:
             self._unseen.pop(name, None)
+        if LEAD_ID in shape:
+            self._unseen.pop(self._settings.lead_sync.lookup_field, None)
         if len(self._by_shape) >= MOST_SHAPES:
             return self._whole
         present = frozenset(shape)
@@ -163,16 +167,20 @@ def field_sources(settings: Settings, fields: FieldCatalog, *, routed_by_event: 
     ]
 
 
-def watched(rules: Rules) -> dict[str, Column]:
-    """The columns without which the links and qualifier mappings of the object cannot mean what they say, by name."""
-    found: list[Column | None] = []
-    if rules.event is not None and all(link.event for link in rules.links):
-        found.append(rules.event)
+def watched(rules: Rules, object_name: str, lookup_field: str) -> dict[str, Column]:
+    """The columns without which the links and qualifier mappings of the object cannot mean what they say, by name.
+
+    Qualifiers are watched for the object of one program only: `Program members` may get records of other programs.
+    """
+    names: list[str] = []
+    if rules.event is not None:
+        names += [EVENT] if all(link.event for link in rules.links) else []
+    else:
+        names += [item.name for item in rules.qualifiers.columns_for(link.program_id for link in rules.links)]
     if any(link.lead_scan_threshold > 0 for link in rules.links):
-        found.append(rules.scans)
-    found += rules.qualifiers.columns_for(link.program_id for link in rules.links)
-    found.append(rules.people.lookup_column)
-    return {item.name: item for item in found if item is not None}
+        names.append(SCAN_COUNT)
+    names.append(lookup_field)
+    return {name: Column(name, "", path=object_name) for name in names}
 
 
 def column(name: str) -> Column:

@@ -27,8 +27,9 @@ _MOST_DIGITS = 18  # fits a 64-bit integer; far above any id that Marketo gives 
 
 _FLAGS = re.ASCII | re.IGNORECASE
 _MUNCHKIN_ID = r"[0-9]{3}-[a-z]{3}-[0-9]{3}"
-_BEHIND = r"(?:/(?:rest|identity)(?:/[a-z0-9/._-]*)?)?/?"
-_INSTANCE = re.compile(rf"(?:https?://)?({_MUNCHKIN_ID})(?:\.mktorest\.com{_BEHIND})?/?", _FLAGS)
+_BEHIND = r"(?:/(?:rest|identity))?/?"
+_INSTANCE = re.compile(rf"(?:https://)?({_MUNCHKIN_ID})(?:\.mktorest\.com{_BEHIND}|/)?", _FLAGS)
+_INSTANCE_ELSEWHERE = re.compile(rf"https?://({_MUNCHKIN_ID})\.mktorest\.com(?:/[a-z0-9/._-]*)?", _FLAGS)
 _SANDBOX = re.compile(rf"(?:http://)?(localhost|127\.0\.0\.1):([0-9]{{1,5}}){_BEHIND}", _FLAGS)
 _MARKETO_APP = re.compile(r"https?://(?:[a-z0-9-]+\.)*(?:marketo|experience\.adobe)\.com(?:[/#?]\S*)?", _FLAGS)
 
@@ -99,6 +100,11 @@ def parse_domain_url(text: str, *, cloud: bool) -> str:
         if cloud:
             raise UnusableTextError(f"{host} is a local sandbox, which Airbyte Cloud cannot reach.", _WHERE_ADDRESS)
         return f"http://{host}:{port}"
+    if near := _INSTANCE_ELSEWHERE.fullmatch(text):
+        raise UnusableTextError(
+            "This names a Marketo instance, but is not its REST address.",
+            f"Use https://{near[1].upper()}.mktorest.com instead.",
+        )
     if _MARKETO_APP.fullmatch(text):
         raise UnusableTextError(
             "This is the address that people open in their browser, not the REST address.", _WHERE_ADDRESS

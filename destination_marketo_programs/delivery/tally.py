@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
@@ -20,27 +21,27 @@ MAX_DISTINCT_VALUES = 10_000
 OTHERS = "(others)"
 
 
+@dataclass
 class Tally:
     """What happened so far; every count is of records × programs unless its name says otherwise."""
 
-    def __init__(self) -> None:
-        self.records_read = 0
-        self.records_settled = 0
-        self.records_rejected = 0
-        self.outcomes_due = 0
-        self.states_read = 0
-        self.states_echoed = 0
-        self.by_program: Counter[tuple[int | None, str | None, Result]] = Counter()
-        self.by_category: Counter[tuple[Result, Category]] = Counter()
-        self.by_code: Counter[tuple[Category, str]] = Counter()
-        self.unmapped_values: Counter[str] = Counter()
-        self.unlinked_events: Counter[str] = Counter()
-        self.excluded_domains: Counter[str] = Counter()
-        self.unreadable_ids = 0
-        self.shared_emails = 0
-        self.remembered = 0
-        self.leads_delivered = 0
-        self.leads_unchanged = 0
+    records_read: int = 0
+    records_settled: int = 0
+    records_rejected: int = 0
+    outcomes_due: int = 0
+    states_read: int = 0
+    states_echoed: int = 0
+    by_program: Counter[tuple[int | None, str | None, Result]] = field(default_factory=Counter)
+    by_category: Counter[tuple[Result, Category]] = field(default_factory=Counter)
+    by_code: Counter[tuple[Category, str]] = field(default_factory=Counter)
+    unmapped_values: Counter[str] = field(default_factory=Counter)
+    unlinked_events: Counter[str] = field(default_factory=Counter)
+    excluded_domains: Counter[str] = field(default_factory=Counter)
+    unreadable_ids: int = 0
+    shared_emails: int = 0
+    remembered: int = 0
+    leads_delivered: int = 0
+    leads_unchanged: int = 0
 
     def count(self, program_id: int | None, status: str | None, result: Result) -> None:
         """Count an outcome."""
@@ -123,7 +124,7 @@ class Tally:
             if program_id is not None:
                 groups.setdefault((program_id, status or ""), []).append(f"{outcome} {count:,}")
         lines += [
-            f'  program {program_id}, status "{status}": ' + ", ".join(parts)
+            f"  program {program_id}" + (f', status "{status}": ' if status else ", no status: ") + ", ".join(parts)
             for (program_id, status), parts in sorted(groups.items())
         ]
         return lines

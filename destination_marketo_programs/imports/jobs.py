@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -63,37 +64,38 @@ class Sign(Enum):
     NONE = "nobody has shown up for too long"
 
 
+@dataclass(eq=False)
 class Job:
     """A file that Marketo has taken, or may have taken.
 
     Attributes:
-        refused, warned: what Marketo says of single rows.
-        not_before: monotonic seconds of the next call for it; infinite while one is being made.
         since: monotonic seconds of its upload.
+        interval: seconds between two calls for it.
+        not_before: monotonic seconds of the next call for it; infinite while one is being made.
+        refused, warned: what Marketo says of single rows.
         unknown: people of a sample whom Marketo did not have at the last look that said something new; None before.
         shown: whether some of them have shown up since.
     """
 
-    def __init__(self, file: File, status: ImportStatus, phase: Phase, since: float) -> None:
-        self.file = file
-        self.status = status
-        self.phase = phase
-        self.since = since
-        self.interval = 0.0
-        self.not_before = 0.0
-        self.refused: dict[int, RowRefusal] = {}
-        self.warned: dict[int, str] = {}
-        self.unknown: set[str] | None = None
-        self.shown = False
+    file: File
+    status: ImportStatus
+    phase: Phase
+    since: float
+    interval: float = 0.0
+    not_before: float = 0.0
+    refused: dict[int, RowRefusal] = field(default_factory=dict)
+    warned: dict[int, str] = field(default_factory=dict)
+    unknown: set[str] | None = None
+    shown: bool = False
 
 
+@dataclass
 class Attempts:
     """What has gone wrong with the file that is next to be uploaded."""
 
-    def __init__(self) -> None:
-        self.failed = 0
-        self.slot_seconds = 0.0
-        self.slot_wanted_since = 0.0
+    failed: int = 0
+    slot_seconds: float = 0.0
+    slot_wanted_since: float = 0.0
 
 
 class Jobs:

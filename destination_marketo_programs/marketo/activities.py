@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.marketo.client import MarketoClient
     from destination_marketo_programs.marketo.envelope import JsonObject
 
+MERGE_LEADS = 32
+"""Activity type: people were merged into the one whose activity it is."""
 CHANGE_STATUS_IN_PROGRESSION = 104
 """Activity type: somebody or something moved a person within a program, or out of it."""
 MAX_LEADS_PER_QUERY = 30
@@ -40,7 +42,11 @@ class Activity(NamedTuple):
 
 
 def list_activities(
-    client: MarketoClient, type_ids: Sequence[int], since: datetime, lead_ids: Sequence[int] = ()
+    client: MarketoClient,
+    type_ids: Sequence[int],
+    since: datetime,
+    lead_ids: Sequence[int] = (),
+    most_pages: int = MOST_PAGES,
 ) -> Iterator[Activity]:
     """`GET /rest/v1/activities.json`, page by page, oldest first.
 
@@ -51,6 +57,7 @@ def list_activities(
         type_ids: at most 10.
         since: aware; entries from then on.
         lead_ids: at most 30; empty for all leads of the instance.
+        most_pages: AnswerMisfitError after so many.
     """
     start = {"sinceDatetime": since.isoformat(timespec="seconds")}
     token = client.send(
@@ -60,7 +67,7 @@ def list_activities(
     query = {"activityTypeIds": ",".join(map(str, type_ids)), "nextPageToken": token}
     if lead_ids:
         query["leadIds"] = ",".join(map(str, lead_ids))
-    for page in pages(client, "activities", "/rest/v1/activities.json", query, _read_page, MOST_PAGES):
+    for page in pages(client, "activities", "/rest/v1/activities.json", query, _read_page, most_pages):
         yield from page
 
 

@@ -67,8 +67,18 @@ class Marketo(Protocol):
     def query_members(self, program_id: int, lead_ids: Sequence[int], fields: Sequence[str]) -> dict[int, JsonObject]:
         """Members among at most 300 leads, by lead id; `fields` must name `statusName` to get it."""
 
-    def activities(self, type_ids: Sequence[int], since: datetime, lead_ids: Sequence[int] = ()) -> Iterator[Activity]:
-        """Activities of some types since then, of at most 30 leads or of all, oldest first."""
+    def activities(
+        self,
+        type_ids: Sequence[int],
+        since: datetime,
+        lead_ids: Sequence[int] = (),
+        most_pages: int = activities.MOST_PAGES,
+    ) -> Iterator[Activity]:
+        """Activities of some types since then, of at most 30 leads or of all, oldest first.
+
+        Raises:
+            AnswerMisfitError: they fill more than `most_pages`; those that came before are good.
+        """
 
     # --- import and extract jobs -----------------------------------------------------------------------------
 
@@ -160,9 +170,15 @@ class RestMarketo:
         """See `Marketo.query_members`."""
         return members.query_members(self._client, program_id, lead_ids, fields)
 
-    def activities(self, type_ids: Sequence[int], since: datetime, lead_ids: Sequence[int] = ()) -> Iterator[Activity]:
+    def activities(
+        self,
+        type_ids: Sequence[int],
+        since: datetime,
+        lead_ids: Sequence[int] = (),
+        most_pages: int = activities.MOST_PAGES,
+    ) -> Iterator[Activity]:
         """See `Marketo.activities`."""
-        return activities.list_activities(self._client, type_ids, since, lead_ids)
+        return activities.list_activities(self._client, type_ids, since, lead_ids, most_pages)
 
     def import_status(self, batch_id: int) -> ImportStatus:
         """See `Marketo.import_status`."""

@@ -84,6 +84,7 @@ RECORD_CATEGORIES: dict[str, Category] = {
 """Record-level code -> outcome category; every code that is not here is RECORD_REFUSED."""
 
 ALREADY_IN_OR_PAST_STATUS = "1037"
+ACCESS_DENIED = "603"
 LEAD_NOT_FOUND = "1004"
 LEAD_EXISTS = "1005"
 FIELD_NOT_FOUND = "1006"

@@ -210,7 +210,7 @@ class _Watch:
     def cut_all(self) -> None:
         """Shut down every line that is watched."""
         with self._changed:
-            for line in self._ends:
+            for line in list(self._ends):
                 line.shut_down()
 
     def _run(self) -> None:

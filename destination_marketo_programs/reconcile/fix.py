@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from destination_marketo_programs.marketo.activities import CHANGE_STATUS_IN_PROGRESSION, MAX_LEADS_PER_QUERY
 from destination_marketo_programs.marketo.assets import NOT_IN_PROGRAM
 from destination_marketo_programs.marketo.errors import (
+    ACCESS_DENIED,
     ALREADY_IN_OR_PAST_STATUS,
     ConfigurationFaultError,
     NotFoundError,
@@ -38,7 +39,6 @@ wait some 20 seconds for its turn, and a minute is not to be reached."""
 _MOST_LOOKS = 3
 _MOST_TRIES = 6
 _FIRST_PAUSE_SECONDS = 1.0
-_ACCESS_DENIED = "603"
 _MARGIN = timedelta(minutes=10)
 """Clocks differ; a removal before our write is followed by the change that our write made, and does no harm."""
 _LONG_AGO = datetime(2010, 1, 1, tzinfo=UTC)
@@ -191,7 +191,7 @@ class Fixer:
                     if activity.lead_id not in last or at >= last[activity.lead_id][0]:
                         last[activity.lead_id] = (at, gone)
         except ConfigurationFaultError as error:
-            if error.code != _ACCESS_DENIED:
+            if error.code != ACCESS_DENIED:
                 raise
             self.may_read_activities = False
             return None

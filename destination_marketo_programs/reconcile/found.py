@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.reconcile.book import key_of
+from destination_marketo_programs.reconcile.book import digest, key_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 _INSERT_MEMBER = "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?, ?)"
 _PUT_ROWS = "INSERT OR REPLACE INTO extracted VALUES (?, ?, ?, ?, ?, ?)"
@@ -70,6 +70,10 @@ LEFT JOIN asked ON asked.program = sent.program AND asked.lead = candidate.lead
 WHERE member.lead IS NULL AND asked.lead IS NULL
   AND (sent.lead IS NULL OR sent.lead IN (SELECT lead FROM person WHERE NOT known))
 ORDER BY sent.program, candidate.lead
+"""
+_GONE = """
+FROM sent JOIN person ON person.lead = sent.lead
+WHERE NOT person.known AND NOT EXISTS (SELECT 1 FROM candidate WHERE candidate.key = sent.key)
 """
 _LEADS = """
 SELECT lead FROM sent WHERE program = ?1 AND lead IS NOT NULL
@@ -193,6 +197,24 @@ class Found:
         for program, lead in self._book.execute(_UNREAD):
             unread.setdefault(program, array("q")).append(lead)
         return unread
+
+    def gone_people(self) -> Sequence[int]:
+        """Lead ids that mean nobody any more, and whose people were not found by a key."""
+        return self._numbers(f"SELECT DISTINCT sent.lead {_GONE} ORDER BY sent.lead")
+
+    def gone_since(self) -> str:
+        """When the first of them was first delivered, UTC."""
+        return str(self._book.execute(f"SELECT min(sent.first) {_GONE}").fetchone()[0])
+
+    def take_merged(self, into: Mapping[int, int], existing: Collection[int]) -> None:
+        """Keep where people went, as far as that lead exists."""
+        known = [(digest("merged", str(lead)), lead, winner) for lead, winner in into.items() if winner in existing]
+        self._book.execute("BEGIN")
+        self._book.executemany("UPDATE sent SET key = ?1 WHERE lead = ?2", ((key, lead) for key, lead, _ in known))
+        self._book.executemany(
+            "INSERT OR REPLACE INTO candidate VALUES (?, ?, '')", ((key, winner) for key, _, winner in known)
+        )
+        self._book.execute("COMMIT")
 
     def settle_who(self) -> None:
         """Decide who each outcome means by now."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.marketo.errors import OBJECT_NOT_FOUND, NotFoundError, RefusedError
+from destination_marketo_programs.marketo.activities import MERGE_LEADS
+from destination_marketo_programs.marketo.errors import (
+    ACCESS_DENIED,
+    OBJECT_NOT_FOUND,
+    AnswerMisfitError,
+    ConfigurationFaultError,
+    NotFoundError,
+    RefusedError,
+)
 from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 from destination_marketo_programs.reconcile.extract import NoExtractError
+from destination_marketo_programs.reconcile.merges import Trace
 from destination_marketo_programs.reconcile.plan import plan_reads
+from destination_marketo_programs.reconcile.verdicts import marketo_time
 from destination_marketo_programs.text import counted, joined
 
 if TYPE_CHECKING:
@@ -21,6 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.reconcile")
 
+MOST_MERGE_PAGES = 50
+"""The log of merges is that of the whole instance, and what it tells is not worth all calls of a day."""
+_MARGIN = timedelta(minutes=10)
 MEMBER_FIELDS = ("statusName", "membershipDate", "updatedAt")
 _LEAD_FIELDS = ("id", "email", "updatedAt")
 _EMAIL = "email"
@@ -141,10 +155,37 @@ class Reading:
         for sought in self._found.sought(MAX_ROWS_PER_CALL):
             self._on_progress(f"Looking for {counted(len(sought), 'person', 'people')} by email")
             self._look_up(sought)
+        self._trace_merges()
         for program, members in self._found.unread().items():
             for batch in _batches(members):
                 self._read_members(program, batch)
         self._found.settle_who()
+
+    def _trace_merges(self) -> None:
+        """People whose email no outcome holds: Marketo's log says into whom they were merged, if it may be read."""
+        gone = self._found.gone_people()
+        since = marketo_time(self._found.gone_since()) if gone else None
+        if since is None:
+            return
+        self._on_progress(f"Looking for {counted(len(gone), 'merged person', 'merged people')}")
+        trace = Trace(gone)
+        try:
+            for activity in self._marketo.activities((MERGE_LEADS,), since - _MARGIN, (), MOST_MERGE_PAGES):
+                trace.see(activity)
+        except AnswerMisfitError:
+            self.notes.append("Read only the first part of Marketo's log of merges: it is too long.")
+        except ConfigurationFaultError as error:
+            if error.code != ACCESS_DENIED:
+                raise
+            self.notes.append(
+                "People who were merged in Marketo may count as gone: to trace them, give the API user's role the "
+                "permission Read-Only Activity."
+            )
+        existing: set[int] = set()
+        for batch in _batches(sorted(set(trace.into.values()))):
+            leads = self._marketo.query_leads("id", [str(lead) for lead in batch], ("id",))
+            existing.update(lead["id"] for lead in leads if type(lead.get("id")) is int)
+        self._found.take_merged(trace.into, existing)
 
 
 def _batches(numbers: Sequence[int]) -> Iterator[list[int]]:

@@ -34,7 +34,7 @@ _VERDICTS = {
     Verdict.BESIDE: ("beside", "in another status of the same step"),
     Verdict.BEHIND: ("behind", "at a lower step: somebody moved them back"),
     Verdict.MISSING: ("missing", "not in the program"),
-    Verdict.PERSON_GONE: ("person gone", "deleted from Marketo, or merged into somebody who cannot be traced"),
+    Verdict.PERSON_GONE: ("person gone", "deleted from Marketo, or merged and not traced"),
 }
 _FIXES = {
     Fix.SENT: "sent again",

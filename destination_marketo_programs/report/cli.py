@@ -68,7 +68,9 @@ def _write(args: argparse.Namespace) -> None:
     if args.format == "html":
         with _progress() as on_progress:
             written = write_report(args.outcomes, Path(args.output or DEFAULT_OUTPUT), on_progress=on_progress)
-        _say(f"{headline(written.summary)}\n{sums(written.summary)}\nPage: {shell_word(str(written.page))}\n")
+        summary = written.summary
+        counts = sums(summary.leads, summary.outcomes)
+        _say(f"{headline(summary)}\n{counts}\nPage: {shell_word(str(written.page))}\n")
         return
     if args.format == "csv":
         with _output(args.output, encoding="utf-8-sig") as file, _progress() as on_progress:

@@ -15,7 +15,7 @@ from destination_marketo_programs.text import counted, on_one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from destination_marketo_programs.summary import Counts, Reason, Slice, Summary
+    from destination_marketo_programs.summary import Counts, LeadCounts, Reason, Slice, Summary
 
 MAX_ROWS = 20
 """Events, programs, syncs or parts of a reason listed; the rest is in the page and in JSON."""
@@ -37,7 +37,7 @@ def render_text(summary: Summary, width: int = 100) -> str:
     if summary.dry_run:
         console.print("DRY RUN: nothing was written to Marketo. This is what would have happened.\n")
     console.print(headline(summary))
-    console.print(f"{sums(summary)}\n")
+    console.print(f"{sums(summary.leads, summary.outcomes)}\n")
     for who, heading in HEADINGS.items():
         reasons = [reason for reason in summary.reasons if reason.who == who]
         if reasons:
@@ -67,9 +67,8 @@ def headline(summary: Summary) -> str:
     return f"{leads.rejected:,} of {counted(leads.total, 'lead')} {was} not delivered."
 
 
-def sums(summary: Summary) -> str:
+def sums(leads: LeadCounts, outcomes: Counts) -> str:
     """Leads and outcomes, in two sentences."""
-    leads, outcomes = summary.leads, summary.outcomes
     return (
         f"Leads: {leads.delivered:,} delivered, {leads.unchanged:,} unchanged, {leads.skipped:,} skipped, "
         f"{leads.rejected:,} rejected.\n"

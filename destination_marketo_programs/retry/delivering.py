@@ -14,15 +14,20 @@ from destination_marketo_programs.commands import STORAGE_GRACE_SECONDS
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
+from destination_marketo_programs.hints import explain
 from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.report.text import sums
 from destination_marketo_programs.session import Stops, open_session
+from destination_marketo_programs.summary import Counts, LeadCounts
+from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from destination_marketo_programs.config import Settings
+    from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.model import Problem
     from destination_marketo_programs.storage.runs import StreamInfo
 
@@ -35,7 +40,8 @@ def deliver_messages(
 ) -> int:
     """Deliver RECORD messages of rejected files; each keeps the name that it was rejected under.
 
-    What became of them goes to the log, on standard error, and to the configured storage.
+    What became of them is summed up on standard output; the log goes to standard error, and every outcome to the
+    configured storage.
 
     Args:
         settings: the configuration.
@@ -84,8 +90,21 @@ def _deliver(
         if preflight.problems:
             raise ConfigurationError(preflight.problems)
         feeding = _Feeding(messages)
-        session.deliver(preflight, Intake(feeding.descriptor), _discard)
+        tally = session.deliver(preflight, Intake(feeding.descriptor), _discard).tally
         feeding.end()
+    sys.stdout.write(told(tally))
+    sys.stdout.flush()
+
+
+def told(tally: Tally) -> str:
+    """What became of the records, for people."""
+    outcomes = Counts()
+    for result, count in tally.by_outcome().items():
+        outcomes.add(result, count)
+    lines = [f"{counted(tally.records_read, 'record')} sent.", sums(LeadCounts(**tally.leads()), outcomes)]
+    for (result, category), count in tally.by_category.most_common():
+        lines.append(f"  {result} {count:,}: {explain(category, None).title} ({category})")
+    return "\n".join(lines) + "\n"
 
 
 def catalog_of(streams: Iterable[StreamInfo]) -> dict[str, Any]:

@@ -121,7 +121,7 @@ function renderCalls() {
     (node, c) => {
       const [, , , records, ending, ms] = node.children;
       say(records, c.records ? `${number.format(c.records)} rows` : "");
-      say(ending, c.ending + (c.fault ? ` (${c.fault}, on purpose)` : "") + (c.rows ? ` · skipped ${c.rows}` : ""));
+      say(ending, c.ending + (c.fault ? ` (${c.fault}, injected)` : "") + (c.rows ? ` · skipped ${c.rows}` : ""));
       set(ending, "className", c.ending === "200" ? "ending" : "ending bad");
       say(ms, c.milliseconds === null ? "under way" : `${c.milliseconds} ms`);
     });
@@ -139,7 +139,7 @@ const NEXT = [
   ["Timed out (604)", { name: "timed out", code: "604" }],
   ["Server error (HTTP 502)", { name: "server error", http_status: 502 }],
   ["An HTML page", { name: "HTML page", http_status: 200 }],
-  ["Answer lost, call executed", { name: "answer lost", reset: "after" }],
+  ["Response lost after execution", { name: "answer lost", reset: "after" }],
   ["Takes 10 seconds", { name: "slow", delay_seconds: 10 }],
 ];
 
@@ -170,9 +170,9 @@ function renderFaults() {
       button.onclick = act;
     });
   const whole = [
-    ["none", "No faults any more", false, () => post("faults", { replace: true })],
-    ["release", "Let go who is held", false, () => post("release", { names: Object.keys(state.held) })],
-    ["reset", sure ? "Really forget everybody and everything?" : "Forget everything", true, forget],
+    ["none", "Clear all faults", false, () => post("faults", { replace: true })],
+    ["release", "Release held calls", false, () => post("release", { names: Object.keys(state.held) })],
+    ["reset", sure ? "Really delete everything?" : "Reset everything", true, forget],
   ];
   patch($("whole"), whole, ([key]) => key,
     ([, , grave]) => el("button", { type: "button", class: grave ? "grave" : "" }),
@@ -227,7 +227,7 @@ async function showPeople() {
   if (mine !== asked) return; // something else was chosen meanwhile
   const found = state.programs.find((p) => String(p.id) === program);
   say($("people-title"), found ? `People in ${found.name}${status ? ` · ${status}` : ""}` : "People");
-  say($("found"), total ? `${number.format(total)} ${total === 1 ? "person" : "people"}` : "Nobody.");
+  say($("found"), total ? `${number.format(total)} ${total === 1 ? "person" : "people"}` : "No people found.");
   set($("more"), "hidden", people.length >= total);
   set($("everybody"), "hidden", !program);
   patch($("people-list"), people, (p) => p.id,
@@ -258,11 +258,11 @@ async function showDrawer() {
   const drawer = el("div", { class: "drawer" },
     el("dl", {}, ...Object.entries({ id, partition: person.partition, ...person.fields })
       .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])));
-  if (!person.visible) drawer.prepend(el("p", { class: "bad" }, "Not visible yet: queries leave this person out."));
+  if (!person.visible) drawer.prepend(el("p", { class: "bad" }, "Not visible yet: queries do not return this person."));
   for (const member of person.memberships) {
     const rest = Object.entries(member.fields).map(([name, value]) => `${name} ${value}`);
     drawer.append(el("p", {}, el("b", {}, member.program), ` ${member.status} since ${member.since}`,
-      member.acquired ? ", acquired by it" : "", rest.length ? ` · ${rest.join(", ")}` : ""));
+      member.acquired ? ", acquired by this program" : "", rest.length ? ` · ${rest.join(", ")}` : ""));
   }
   const story = person.activities.map((a) => el("li", {},
     `${a.at} ${a.kind}${a.about ? ` · ${a.about}` : ""}${a.after || a.before ? `: ${a.before || "blank"} → ${a.after || "blank"}` : ""}`));

@@ -181,6 +181,18 @@ def test_columns_that_no_record_has_are_named() -> None:
     assert [column.name for column in mapper.absent_columns] == ["scan_count"]
 
 
+def test_an_absent_column_is_told_of_the_object() -> None:
+    mappings = [{"qualifier": "wants", "value": "Yes", "program_status": "Attended"}]
+    settings = settings_of(qualifier_mappings=mappings)
+    absent = {}
+    for program_id in (None, 1):
+        mapper = ObjectMapper(program_id, settings, FIELDS, STATUSES)
+        mapper.map("people", {"id": 5})
+        absent[program_id] = [(column.name, column.path) for column in mapper.absent_columns]
+    # With a Marketo lead ID nobody needs the lookup field.
+    assert absent == {None: [("event", "Program members")], 1: [("wants", "Program 1")]}
+
+
 def test_unreadable_lead_ids_are_counted_over_all_sets_of_columns() -> None:
     mapper = ObjectMapper(1, settings_of(), FIELDS, STATUSES)
     for data in ({"id": "x", "email": "a@example.com"}, {"email": "b@example.com", "id": "y"}, {"id": 5}):

@@ -97,12 +97,19 @@ class TableMarketo:
             if (str(lead) if filter_type == "id" else email.lower()) in wanted
         ]
 
-    def activities(self, type_ids: Sequence[int], since: datetime, lead_ids: Sequence[int] = ()) -> Iterator[Activity]:
+    def activities(
+        self, type_ids: Sequence[int], since: datetime, lead_ids: Sequence[int] = (), most_pages: int = 10_000
+    ) -> Iterator[Activity]:
         self._called("activities")
         assert len(lead_ids) <= 30
+        assert lead_ids or most_pages < 100, "nobody knows how long the log of an instance is"
         self.since.append(since)
         for one in list(self.log):
-            if one.lead_id in lead_ids and one.type_id in type_ids and datetime.fromisoformat(one.at) >= since:
+            if (
+                (not lead_ids or one.lead_id in lead_ids)
+                and one.type_id in type_ids
+                and datetime.fromisoformat(one.at) >= since
+            ):
                 yield one
 
     def programs(self, program_ids: Sequence[int]) -> FoundPrograms:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from table_marketo import TRADESHOW, Member, TableMarketo, no_permission
 
 from destination_marketo_programs.config import LocalStorage
-from destination_marketo_programs.marketo.errors import RefusedError
+from destination_marketo_programs.marketo.activities import Activity
+from destination_marketo_programs.marketo.errors import AnswerMisfitError, RefusedError
 from destination_marketo_programs.outcomes import Category, Outcome, Result, record_ref
 from destination_marketo_programs.reconcile.book import open_book
 from destination_marketo_programs.reconcile.compare import Finding, findings
@@ -244,6 +245,48 @@ def test_a_merged_person_is_found_among_those_who_shared_the_key(place: Place) -
     place.sync(outcome("a", 1, detail={"lead_ids": [1, 2, 3]}), outcome("b", 9, detail={"lead_ids": [8, 9]}))
     marketo = TableMarketo(people(3, 8), {1004: {3: Member("Registered")}})
     assert reconcile(place, marketo).verdicts == {3: Verdict.AS_SENT, 8: Verdict.MISSING}
+
+
+def merge(winner: int, *losers: int) -> Activity:
+    ids = ",".join(map(str, losers))
+    return Activity(winner, 32, "2026-11-21T10:00:00Z", winner, str(winner), {"Merge IDs": ids})
+
+
+def test_people_of_whom_only_the_id_is_known_are_traced_through_their_merges(place: Place) -> None:
+    place.sync(*(outcome(f"r{lead}", lead) for lead in range(1, 7)))
+    marketo = TableMarketo(people(20, 30, 6), {1004: {20: Member("Registered"), 6: Member("Registered")}})
+    # One goes to 20 by way of 10 and 11; two are merged into somebody who is no member; 4 into 40, who is gone as well.
+    marketo.log = [merge(10, 1), merge(11, 10), merge(20, 11, 99), merge(30, 2, 3), merge(40, 4)]
+    done = reconcile(place, marketo)
+    assert done.verdicts == {
+        20: Verdict.AS_SENT, 30: Verdict.MISSING, 4: Verdict.PERSON_GONE, 5: Verdict.PERSON_GONE, 6: Verdict.AS_SENT,
+    }  # fmt: skip
+    assert next(row for row in done.rows if row.lead == 20).was == 1
+    assert marketo.calls["activities"] == 1
+
+
+def test_without_the_permission_merged_people_count_as_gone_and_that_is_said(place: Place) -> None:
+    place.sync(outcome("a", 1))
+    marketo = TableMarketo(people(2), {1004: {2: Member("Registered")}}, log=[merge(2, 1)])
+    marketo.refuse["activities"] = no_permission("activities")
+    done = reconcile(place, marketo)
+    assert done.verdicts == {1: Verdict.PERSON_GONE}
+    assert any("Read-Only Activity" in note for note in done.found.notes)
+
+
+def test_a_log_of_merges_that_is_too_long_is_read_in_part(place: Place) -> None:
+    place.sync(outcome("a", 1), outcome("b", 3))
+    marketo = TableMarketo(people(2, 4), {1004: {2: Member("Registered"), 4: Member("Registered")}})
+
+    def cut(*_: object) -> Iterator[Activity]:
+        yield merge(2, 1)
+        raise AnswerMisfitError("activities", "more than 50 pages")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marketo, "activities", cut)
+        done = reconcile(place, marketo)
+    assert done.verdicts == {2: Verdict.AS_SENT, 3: Verdict.PERSON_GONE}
+    assert any("too long" in note for note in done.found.notes)
 
 
 def test_an_import_and_a_call_of_one_person_are_one_lead(place: Place) -> None:

@@ -27,7 +27,7 @@ from destination_marketo_programs.storage.runs import (
     write_reconciled,
     write_run,
 )
-from destination_marketo_programs.summary import Counts, LeadCounts, lead_kind
+from destination_marketo_programs.summary import Counts, LeadCounts, column_name, lead_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,6 +204,19 @@ def test_reasons_are_split_by_what_decided_them_with_a_mapping_to_copy(tmp_path:
     assert qualifier.parts[1].mapping is None
     assert [part.name for part in by_category["FIELD_INVALID"].parts] == ["annualRevenue"]
     assert by_category["DUPLICATE_LEADS"].parts == [], "ids differ from lead to lead"
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ('qualifiers."Wants a demo"', "Wants a demo"),
+        ("lead.followup", "followup"),
+        ("a", "a"),
+        ("a[?b].c | d", "a[?b].c | d"),
+    ],
+)
+def test_a_column_is_called_by_its_last_part(column: str, name: str) -> None:
+    assert column_name(column) == name
 
 
 def test_endless_values_stand_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

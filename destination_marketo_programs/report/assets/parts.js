@@ -36,6 +36,12 @@ function chip(outcome) {
     h("span", { class: "what" }, Object.hasOwn(VERDICTS, outcome.verdict) ? `${outcome.result}, now ${VERDICTS[outcome.verdict]}` : outcome.confirmed ? `${outcome.result}, confirmed` : outcome.result));
 }
 
+// What a person calls a column: `Wants a demo` for `qualifiers."Wants a demo"`.
+function columnName(column) {
+  const found = /^[^"]*\.(?:"([^"\\]+)"|(\w+))$/.exec(column);
+  return found ? found[1] || found[2] : column;
+}
+
 // What in the record decided it, in one line.
 function because(outcome) {
   const detail = outcome.detail || {};
@@ -43,12 +49,12 @@ function because(outcome) {
     return h("span", {}, `${n(detail.lead_ids.length)} people in Marketo have this key: `, detail.lead_ids.flatMap((id, i) => [i ? ", " : "", person(id)]));
   }
   if (typeof detail.field === "string" && "value" in detail) return h("span", {}, "Field ", value(detail.field), " = ", h("mark", {}, value(shownValue(detail.value))));
-  if (typeof detail.qualifier === "string") return h("span", {}, value(detail.qualifier || "Qualifier"), " = ", h("mark", {}, value(shownValue(detail.values ?? detail.value))));
+  if (typeof detail.qualifier === "string") return h("span", {}, value(columnName(detail.qualifier) || "Answer"), " = ", h("mark", {}, value(shownValue(detail.values ?? detail.value))));
   if (typeof detail.scans === "number") return h("span", {}, `${counted(detail.scans, "scan")}; the program link asks for ${n(detail.threshold ?? 0)}`);
   if (typeof detail.domain === "string") return h("span", {}, "Domain ", value(detail.domain));
   return outcome.message ? value(outcome.message) : null;
 }
-const shownValue = (given) => (Array.isArray(given) ? given.map(shownValue).join(", ") || "(no answer)" : given === null || given === undefined ? "(no answer)" : String(given).trim() ? String(given) : "(blank)");
+const shownValue = (given) => (Array.isArray(given) ? given.map(shownValue).join(", ") || "(no answer)" : given === null || given === undefined ? "(no answer)" : readable(given));
 
 // Values of a detail, to mark them in the record.
 function offending(outcomes) {
@@ -56,7 +62,7 @@ function offending(outcomes) {
   for (const { detail, reason } of outcomes) {
     if (reason && reason.category === "INVALID_EMAIL") columns.add("email");
     if (!detail) continue;
-    for (const name of [detail.field, detail.qualifier, detail.column]) if (typeof name === "string" && name) columns.add(name.toLowerCase());
+    for (const name of [detail.field, detail.qualifier, detail.column]) if (typeof name === "string" && name) columns.add(name.toLowerCase().replaceAll('"', ""));
     for (const each of [detail.value, ...(Array.isArray(detail.values) ? detail.values : [])]) if (["string", "number", "boolean"].includes(typeof each) && String(each)) values.add(String(each));
   }
   return (path, cell) => columns.has(path.toLowerCase()) || columns.has(path.toLowerCase().split(".").pop()) || values.has(cell);
@@ -66,13 +72,22 @@ function definition(pairs) {
   return h("dl", {}, pairs.filter(([, shown]) => shown !== null && shown !== "" && shown !== undefined).flatMap(([name, shown]) => [h("dt", {}, name), h("dd", {}, shown)]));
 }
 
+// A value of a record for people; the CSV has it as it is written.
+function readable(leaf) {
+  if (leaf === null || leaf === undefined) return "(none)";
+  if (typeof leaf === "boolean") return leaf ? "yes" : "no";
+  if (Array.isArray(leaf)) return leaf.length ? leaf.map(readable).join("; ") : "(none)";
+  if (typeof leaf === "object") return Object.entries(leaf).map(([name, below]) => `${name}: ${readable(below)}`).join(", ") || "(none)";
+  return leafText(leaf).trim() ? leafText(leaf) : "(blank)";
+}
+
 function recordPart(lead) {
   const leaves = [...leavesOf(lead)];
   if (!leaves.length) return lead.kind === "rejected" ? h("p", { class: "soft" }, "The record itself is in the storage only (rejected-*.jsonl).") : null;
   const isAtFault = offending(lead.outcomes);
   return definition(leaves.map(([path, leaf]) => {
     const cell = leafText(leaf);
-    const shown = cell === "" ? h("span", { class: "soft" }, leaf === null ? "null" : "(blank)") : value(cell);
+    const shown = cell === "" ? h("span", { class: "soft" }, readable(leaf)) : value(readable(leaf));
     return [value(path), isAtFault(path, cell) ? h("mark", {}, shown) : shown];
   }));
 }
@@ -98,7 +113,7 @@ function answerPart(outcome) {
 }
 
 function drawer(lead) {
-  const group = (title, content) => content && h("section", {}, h("h4", {}, title), content);
+  const group = (title, content) => content && h("section", {}, h("h3", {}, title), content);
   return h("div", { class: "drawer" },
     lead.outcomes.map((outcome) => group(outcome.program.label, answerPart(outcome))),
     group("Record", recordPart(lead)),
