@@ -92,7 +92,10 @@ def why_not_by_file(settings: Settings, partitions: int) -> str | None:
         (lead_sync.duplicate_leads != "most_recently_updated", "lead_sync.duplicate_leads"),
         (lead_sync.acquisition_program != "leave", "lead_sync.acquisition_program"),
         (any(m.write in ("on_create", "if_blank") for m in settings.field_mappings), "field_mappings[].write"),
-        (partitions > 1, "several lead partitions and a blank lead_sync.partition_name"),
+        (
+            partitions > 1 and settings.delivery.method == "auto",
+            "several lead partitions and a blank lead_sync.partition_name",
+        ),
     )
     return next((setting for applies, setting in obstacles if applies), None)
 
