@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -15,11 +16,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-from harness import Connector, catalog_of, config_for, record, state
+from harness import PROCESS_SECONDS, Connector, catalog_of, config_for, record, state
 from jsonschema import Draft4Validator
 from recording_proxy import Exchange, RecordingProxy
 
-from marketo_sandbox import Settings
+from marketo_sandbox import Service, Settings
 from marketo_sandbox.server import SandboxServer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 FOLDER = Path(__file__).with_name("openapi")
+CROWD = 2_450
 FILES = ("lead_database", "asset", "identity")
 
 
@@ -190,8 +192,10 @@ def record_of(number: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
-    """All that is said in checks, writes over REST and by file, and reads of everything that can be read."""
-    with SandboxServer(Settings(export_status_seconds=0.0)) as marketo, RecordingProxy(marketo.url) as proxy:
+    """All that is said by every command, and by a caller that tries everything that can be read."""
+    service = Service(client_id="openapi", client_secret="secret", partitions=frozenset({"Default"}))
+    settings = Settings(services=(service,), export_status_seconds=0.0, limits=False)
+    with SandboxServer(settings) as marketo, RecordingProxy(marketo.url) as proxy:
         connector = Connector(tmp_path_factory.mktemp("connector"))
         twins = [marketo.state.add_lead({"email": "p1@example.org"}) for _ in range(2)]
         links = [
@@ -202,13 +206,40 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> list[Exchange]:
             {"record_field": "name", "marketo_object": "lead", "marketo_field": "firstName"},
             {"record_field": "seat", "marketo_object": "program_member", "marketo_field": "seatNumber"},
         ]
-        config = config_for(marketo, domain_url=proxy.url, program_links=links, field_mappings=mappings)
-        lines = [*map(record_of, range(40)), state(1)]
+        storage = {"storage_type": "Local", "path": str(tmp_path_factory.mktemp("outcomes"))}
+        config = config_for(
+            marketo,
+            domain_url=proxy.url,
+            program_links=links,
+            field_mappings=mappings,
+            object_storage_config=storage,
+        )
+        catalog = catalog_of("leads", primary_key=[["id"]])
         assert connector.check(config).code == 0
-        assert connector.write(config, lines, catalog_of("leads", primary_key=[["id"]])).code == 0
-        # The last page of a query, refused rows, refused calls.
+        assert connector.run("discover", config).code == 0
+        assert connector.write(config, [*map(record_of, range(40)), state(1)], catalog).code == 0
+        by_file = {**config, "delivery": {**config["delivery"], "method": "bulk"}}
+        assert connector.write(by_file, [*map(record_of, range(30, 90)), state(1)], catalog).code == 0
+        # More people in one program than are read one page after the other.
+        many = {**config, "program_links": [{"event": "2", "program_id": "1001", "program_status": "On List"}]}
+        crowd = [record({"id": n, "email": f"q{n}@example.org", "event_id": 2, "name": "Bo"}) for n in range(CROWD)]
+        assert connector.write(many, [*crowd, state(1)], catalog).code == 0
+        assert _reconcile(connector, config) == 0
         _read_everything(marketo, proxy.url, twins[0])
-        return list(proxy.exchanges)
+        exchanges = list(proxy.exchanges)
+    endpoints = Counter(urlsplit(exchange.target).path.rpartition("/")[2] for exchange in exchanges)
+    assert endpoints["import.json"] >= 2, "one of them the connector's"
+    assert endpoints["enqueue.json"] >= 2
+    return exchanges
+
+
+def _reconcile(connector: Connector, config: Json) -> int:
+    arguments = connector.arguments("reconcile", config)
+    finished = subprocess.run(
+        [*arguments, "--format", "json"], capture_output=True, text=True, timeout=PROCESS_SECONDS, check=False
+    )
+    assert finished.returncode in {0, 1}, finished.stderr[-2000:]
+    return finished.returncode
 
 
 def _read_everything(marketo: SandboxServer, url: str, lead_id: int) -> None:

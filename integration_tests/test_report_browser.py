@@ -317,6 +317,8 @@ def test_several_syncs_say_what_is_new_open_and_fixed(page: Page, sample: Sample
 
 
 def test_verdicts_of_reconcile_stand_per_program(page: Page) -> None:
+    page.get_by_role("button", name="1 not in Marketo as sent").click()
+    expect(page.locator("#verdicts")).to_be_in_viewport()
     row = page.locator("table tbody tr")
     assert row.locator("th").inner_text() == "Spring Expo 2026 (1234)"
     assert row.locator("td").all_inner_texts() == ["300", "0", "0", "0", "1", "0", "1", "12"]

@@ -85,7 +85,8 @@ def why_not_by_file(settings: Settings, partitions: int) -> str | None:
     obstacle = next(bulk_obstacles(settings.lead_sync, settings.field_mappings), None)
     if obstacle is not None:
         return obstacle.setting
-    return "several lead partitions and a blank lead_sync.partition_name" if partitions > 1 else None
+    several = partitions > 1 and settings.delivery.method == "auto"
+    return "several lead partitions and a blank lead_sync.partition_name" if several else None
 
 
 class Forecast(NamedTuple):

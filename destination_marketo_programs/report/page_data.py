@@ -83,6 +83,7 @@ def page_data(findings: Findings, leads: Leads) -> dict[str, Any]:
         "made": summary.generated_at,
         "totals": msgspec.to_builtins(summary.leads),
         "since_last": summary.since_last if len(findings.bars) > 1 else None,
+        "drift": sum(each.verdicts[name] for each in summary.verdicts for name in ("behind", "missing", "person_gone")),
         "programs": [builder.program_info(program) for program in builder.programs],
         "events": [(event, findings.event_names.get(event or "")) for event in builder.events],
         "reasons": [_reason(reason) for reason in summary.reasons],

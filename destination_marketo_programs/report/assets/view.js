@@ -26,7 +26,8 @@ function drawHeadline(kinds) {
     return piece;
   }));
   const news = data.since_last;
-  by("news").replaceChildren(...(news ? Object.entries(NEWS).filter(([name]) => news[name]).map(([name, label]) =>
+  const drift = data.drift ? [button(`${n(data.drift)} not in Marketo as sent`, () => by("verdicts").scrollIntoView(), { class: "news" })] : [];
+  by("news").replaceChildren(...drift, ...(news ? Object.entries(NEWS).filter(([name]) => news[name]).map(([name, label]) =>
     button(name === "new" ? `+${n(news.new)} new in the last sync` : name === "still" ? `${n(news.still)} open from earlier syncs` : `${n(news.fixed)} fixed`,
       () => set({ news: filter.news === name ? "" : name, kind: name === "fixed" ? "" : filter.kind, reason: "" }), { class: "news", "aria-pressed": String(filter.news === name), title: label })) : []));
 }
