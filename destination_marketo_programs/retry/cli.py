@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
+from destination_marketo_programs.report.output import say
 from destination_marketo_programs.retry.delivering import deliver_messages
 from destination_marketo_programs.retry.edits import EditError, read_edits
 from destination_marketo_programs.retry.selection import Selection
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
         edits = read_edits(Path(args.edit)) if args.edit else None
         reader = reader_for(loaded.settings.object_storage_config)
         with Selection(args.outcomes, categories=args.category, edits=edits, reader=reader) as selection:
-            _say(plan_of(selection, dry_run=args.dry_run))
+            say(plan_of(selection, dry_run=args.dry_run))
             if args.dry_run or not selection.chosen:
                 return 0
             if deliver is not None:
@@ -90,11 +91,6 @@ def plan_of(selection: Selection, *, dry_run: bool) -> str:
         if len(chosen) > MAX_LISTED:
             lines.append(f"  and {len(chosen) - MAX_LISTED:,} more")
     return "\n".join(lines) + "\n"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _complain(text: str) -> int:

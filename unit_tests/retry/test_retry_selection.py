@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +198,27 @@ def test_the_exported_csv_comes_back_as_corrections(tmp_path: Path) -> None:
     code, delivered = run(tmp_path, str(folder), "--edit", str(exported))
     assert code == 0
     assert [json.loads(line)["record"]["data"] for line in delivered] == [{"email": "fixed@example.org"}]
+
+
+def test_a_plain_locale_is_no_obstacle(tmp_path: Path) -> None:
+    outcome = rejected("a")
+    outcome.stream = "Gäste"
+    store = open_store(LocalStorage(path=str(tmp_path / "out")), sync_started_at=START, run_id="r")
+    store.add(outcome)
+    store.add_rejected('{"type":"RECORD","record":{"stream":"Gäste","data":{}}}'.encode(), [outcome])
+    store.close()
+    run(tmp_path, str(tmp_path / "out"), "--dry-run")  # writes the configuration
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["-m", "destination_marketo_programs", "retry", str(tmp_path / "out"), "--dry-run"]
+    ended = subprocess.run(
+        [sys.executable, *words, "--config", str(tmp_path / "config.json")],
+        capture_output=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "Gäste" in ended.stdout.decode()
 
 
 def test_failures_say_why_and_send_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
