@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.lead_calls import Fate, Fates, LeadCalls, LeadRow
     from destination_marketo_programs.delivery.memberships import MembershipStage
     from destination_marketo_programs.delivery.settlement import Settlement
-    from destination_marketo_programs.model import Target
+    from destination_marketo_programs.model import LeadFields, Target
 
 WRITTEN_LEADS_REMEMBERED = 50_000
 VISIBLE_SOON = -2
@@ -267,7 +267,7 @@ class Leads:
                 by_key_accept(key, entry)
                 continue
             known_id, fingerprint = written
-            if not self._writes_existing or fingerprint == hash(_encode(person.fields)):
+            if not self._writes_existing or fingerprint == _fingerprint(person.fields, person.if_blank):
                 self._found(entry, known_id, MATCHED)
             else:
                 # By its id: asked by its key again so soon, Marketo might create it a second time.
@@ -381,7 +381,11 @@ class Leads:
         """A lead written with these fields need not be written with them again in this run."""
         if len(self._written) >= WRITTEN_LEADS_REMEMBERED // 2:
             self._written_before, self._written = self._written, {}
-        self._written[key] = (lead_id, hash(_encode(row.fields)))
+        self._written[key] = (lead_id, _fingerprint(row.fields, row.if_blank))
+
+
+def _fingerprint(fields: LeadFields, if_blank: LeadFields | None) -> int:
+    return hash(_encode(fields) if if_blank is None else _encode((fields, if_blank)))
 
 
 def _body_bytes(entry: Entry) -> int:
