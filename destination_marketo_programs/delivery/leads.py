@@ -184,15 +184,24 @@ class LeadStage:
         for row, entries, fate in fates:
             when = fate if isinstance(fate, Later) else self._visible_at(row, fate, now)
             if when is not None:
-                later.setdefault(when, {})[row.key] = row
+                again = later.setdefault(when, {})
+                again[row.key] = self._joined(again.get(row.key), row)
                 waiting.add(row.key)
             else:
                 self._ended(row, entries, fate)
-        for when, again in later.items():
-            self._delayed.add(when.not_before, list(again.values()))
+        for when, rows_again in later.items():
+            self._delayed.add(when.not_before, list(rows_again.values()))
         for key, parked in self._line.end(row.key for row in rows if row.key not in waiting):
             self._ready[key] = parked
             self._bytes += sum(map(_body_bytes, parked))
+
+    def _joined(self, held: LeadRow | None, row: LeadRow) -> LeadRow:
+        """One row for records of one person that were sent one by one and are all to be sent again."""
+        if held is None:
+            return row
+        joined = self._row_of(row.key, [*held.entries, *row.entries])
+        joined.denials, joined.denied_since = row.denials, row.denied_since
+        return joined
 
     def _visible_at(self, row: LeadRow, fate: Fate, now: float) -> Later | None:
         """When a lead is asked for again that Marketo denies although this run has created it."""

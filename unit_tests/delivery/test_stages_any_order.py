@@ -466,3 +466,43 @@ def test_pauses_grow_and_end_after_60_seconds_and_others_go_on_meanwhile(build: 
     assert max(pauses) <= 15.0
     assert tried[-1] - tried[0] == pytest.approx(60.0)
     assert way.told()[new.key] == {1: "LEAD_NOT_FOUND"}
+
+
+def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(build: Build) -> None:
+    """Their common row is refused, and each alone is denied for now: none of them may be forgotten."""
+    marketo = TableMarketo()
+    way = Way(marketo)
+    drive = Drive(way, 1)
+    first = build.entry("new@x.org", {"title": "1"})
+    way.accept(first)
+    drive.finish()
+
+    def judged(row: dict[str, Any]) -> str | None:
+        if "city" in row and "phone" in row:
+            marketo.visible_at[101] = marketo.now + 5.0
+            return "1001"
+        return None
+
+    marketo.refuse = judged
+    others = [build.entry("new@x.org", {"city": "2"}), build.entry("new@x.org", {"phone": "3"})]
+    way.accept(*others)
+    drive.finish()
+    check_all_told(way, [first, *others])
+    assert way.told()[others[0].key] == {1: "unchanged"}
+    assert marketo.leads[101] | {"city": "2", "phone": "3"} == marketo.leads[101]
+
+
+def test_a_field_under_a_guard_is_looked_after_for_every_record_of_a_person(build: Build) -> None:
+    """The first record has no title; the second one, which says the same otherwise, has."""
+    marketo = TableMarketo()
+    way = Way(marketo)
+    drive = Drive(way, 1)
+    way.accept(build.entry("new@x.org", {"city": "Paris"}))
+    drive.finish()
+    way.accept(build.entry("new@x.org", {"city": "Paris"}, if_blank={"title": "Dr"}))
+    drive.finish()
+    assert marketo.leads[101]["title"] == "Dr"
+    calls = len(marketo.calls)
+    way.accept(build.entry("new@x.org", {"city": "Paris"}, if_blank={"title": "Dr"}))
+    drive.finish()
+    assert [endpoint for endpoint, _ in marketo.calls[calls:]] == ["sync_status"]
