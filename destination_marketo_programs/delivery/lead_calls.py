@@ -621,7 +621,9 @@ def _queryable(row: LeadRow) -> bool:
 
 
 def _below_1_mb(rows: Sequence[LeadRow]) -> Iterator[Sequence[LeadRow]]:
-    """Batches whose bodies fit into a call; 300 rows nearly always do."""
+    """Batches whose bodies fit into a call; 300 rows nearly always do. None of no rows."""
+    if not rows:
+        return
     if sum(len(entry.line) for row in rows for entry in row.entries) < MAX_BODY_BYTES // 2:
         # Rows are made of what their records say; should the names be so much longer, a 413 halves the call.
         yield rows

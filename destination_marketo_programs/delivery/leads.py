@@ -56,6 +56,11 @@ class NewLeads:
     def __contains__(self, lead_id: object) -> bool:
         return lead_id in self._now or lead_id in self._before
 
+    def give_up(self, lead_id: int) -> None:
+        """This lead was denied for so long that it is taken for gone: no further denial of it is waited out."""
+        self._now.discard(lead_id)
+        self._before.discard(lead_id)
+
     def pause(self, denials: int, denied_since: float, now: float) -> float | None:
         """Seconds to the next try after so many denials; None if the lead should be visible by now."""
         left = denied_since + self.VISIBLE_SECONDS - now
@@ -198,7 +203,10 @@ class LeadStage:
         row.denials += 1
         row.denied_since = row.denied_since or now
         pause = self._new.pause(row.denials, row.denied_since, now)
-        return None if pause is None else Later(now + pause, VISIBLE_SOON)
+        if pause is None:
+            self._new.give_up(int(row.value))
+            return None
+        return Later(now + pause, VISIBLE_SOON)
 
 
 class Leads:

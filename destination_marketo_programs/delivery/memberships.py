@@ -313,6 +313,7 @@ class MembershipStage:
             self._delayed.add(now + pause, Batch(batch.program_id, batch.status, again, denials, since))
             return ()
         for lead_id, entries in again.items():
+            self._new.give_up(lead_id)
             self._deny(batch.program_id, lead_id, entries, replies[lead_id])
         return again
 
