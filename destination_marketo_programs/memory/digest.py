@@ -6,7 +6,6 @@ is lost or damaged.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -240,13 +239,13 @@ class Digest:
             remembered = _decode(value)
             kept = [member for member in remembered.members if member.program in programs]
             if len(kept) < len(remembered.members):
-                changed.append(
-                    (number, _encode(msgspec.structs.replace(remembered, members=kept)) if kept else None)
-                )
+                changed.append((number, _encode(msgspec.structs.replace(remembered, members=kept)) if kept else None))
         self._database.executemany(
             "UPDATE record SET value = ? WHERE id = ?", [(value, number) for number, value in changed if value]
         )
-        self._database.executemany("DELETE FROM record WHERE id = ?", [(number,) for number, value in changed if not value])
+        self._database.executemany(
+            "DELETE FROM record WHERE id = ?", [(number,) for number, value in changed if not value]
+        )
 
 
 def _opened(data: bytes | None) -> sqlite3.Connection:
@@ -260,14 +259,10 @@ def _opened(data: bytes | None) -> sqlite3.Connection:
             for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIBIBYTES}"):
                 database.execute(f"PRAGMA {pragma}")
             # Read once while the file has its name: from here on it is open.
-            if data is not None and database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise DamagedError
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            database.close()
-            raise DamagedError from error
-        except DamagedError:
-            with contextlib.suppress(sqlite3.Error):
-                database.close()
-            raise
+            sound = database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        except sqlite3.Error:
+            sound = False
+    if not sound:
+        database.close()
+        raise DamagedError
     return database

@@ -60,7 +60,8 @@ def record_number(instance: str, namespace: str, stream: str, key: str) -> int:
 
     Args:
         instance: of Marketo; the same record means somebody else in another one.
-        namespace, stream: of the record.
+        namespace: of the record; "" without one.
+        stream: its name.
         key: its key; for a record without one, event and person.
     """
     name = f"{namespace}\0{stream}\0{key}".encode("utf-8", "surrogatepass")

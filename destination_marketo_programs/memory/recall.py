@@ -76,9 +76,7 @@ class Memory:
         fields = {name: value for name, value in person.fields.items() if known.get(name) != prints[name]}
         if_blank = {name: value for name, value in (person.if_blank or {}).items() if known.get(name) != prints[name]}
         quiet = frozenset(
-            target.program_id
-            for target in entry.targets
-            if not self._needs(remembered, target, prints.get(MEMBER, ""))
+            target.program_id for target in entry.targets if not self._needs(remembered, target, prints.get(MEMBER, ""))
         )
         if not fields and not if_blank and len(quiet) == len(entry.targets):
             entry.lead_action = REMEMBERED
