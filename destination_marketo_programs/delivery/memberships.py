@@ -161,14 +161,14 @@ class MembershipStage:
 
     def _place(self, program: _Program, entry: Entry, target: Target, lead_id: int) -> None:
         status = target.program_status
+        if program.sent and self._would_move_back(program, target, lead_id):
+            self._settle.supersede(entry, target, lead_id, None)
+            self._settle_quiet(entry, lead_id)
+            return
         held = program.status_of.get(lead_id)
         if held == status:
             program.groups[status][lead_id].append(entry)
         elif held is None:
-            if program.sent and self._would_move_back(program, target, lead_id):
-                self._settle.supersede(entry, target, lead_id, None)
-                self._settle_quiet(entry, lead_id)
-                return
             self._enter(program, target.program_id, status, lead_id, [entry])
         else:
             rank = self._statuses.rank
