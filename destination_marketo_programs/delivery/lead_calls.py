@@ -442,7 +442,7 @@ class LeadCalls:
         fates: Fates = []
         for number, entries in enumerate(parts):
             alone = self.row(row.key, entries, by_id=row.name == "id")
-            alone.value = row.value
+            alone.value, alone.denials, alone.denied_since = row.value, row.denials, row.denied_since
             if not COMPANY_FIELDS & row.fields.keys():
                 alone = _without_company(alone)
             for sent, sent_entries, fate in send([alone]):

@@ -384,6 +384,19 @@ def test_the_same_records_in_any_order_end_in_the_same_statuses(
     assert one == best
 
 
+def test_a_status_of_the_same_step_that_counts_for_less_never_undoes_one_that_was_sent(build: Build) -> None:
+    """Not even behind a lower one, which it would otherwise stand for."""
+    way = Way(TableMarketo())
+    drive = Drive(way, 1)
+    way.accept(build.entry(targets=[build.target(1, "Attended")]))
+    drive.finish()
+    later = [build.entry(targets=[build.target(1, status)]) for status in ("Invited", "No Show")]
+    way.accept(*later)
+    drive.finish()
+    assert list(way.marketo.members.values()) == ["Attended"]
+    assert [way.told()[entry.key][1] for entry in later] == ["unchanged", "SUPERSEDED"]
+
+
 def test_of_records_of_one_membership_the_first_says_that_it_was_created(build: Build) -> None:
     way = Way(TableMarketo())
     entries = [build.entry(targets=[build.target(1, status)]) for status in ("Invited", "Attended", "Attended")]
@@ -468,7 +481,8 @@ def test_pauses_grow_and_end_after_60_seconds_and_others_go_on_meanwhile(build: 
     assert way.told()[new.key] == {1: "LEAD_NOT_FOUND"}
 
 
-def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(build: Build) -> None:
+@pytest.mark.parametrize("hidden", [5.0, 10_000.0])
+def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(build: Build, hidden: float) -> None:
     """Their common row is refused, and each alone is denied for now: none of them may be forgotten."""
     marketo = TableMarketo()
     way = Way(marketo)
@@ -476,10 +490,11 @@ def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(buil
     first = build.entry("new@x.org", {"title": "1"})
     way.accept(first)
     drive.finish()
+    hidden_until = marketo.now + hidden
 
     def judged(row: dict[str, Any]) -> str | None:
         if "city" in row and "phone" in row:
-            marketo.visible_at[101] = marketo.now + 5.0
+            marketo.visible_at[101] = hidden_until
             return "1001"
         return None
 
@@ -488,8 +503,13 @@ def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(buil
     way.accept(*others)
     drive.finish()
     check_all_told(way, [first, *others])
-    assert way.told()[others[0].key] == {1: "unchanged"}
-    assert marketo.leads[101] | {"city": "2", "phone": "3"} == marketo.leads[101]
+    told = [way.told()[entry.key][1] for entry in others]
+    if hidden < 60.0:
+        assert told == ["unchanged", "unchanged"]
+        assert marketo.leads[101] | {"city": "2", "phone": "3"} == marketo.leads[101]
+    else:
+        assert told == ["LEAD_NOT_FOUND", "LEAD_NOT_FOUND"]
+        assert marketo.now - hidden_until + hidden < 200.0
 
 
 def test_a_field_under_a_guard_is_looked_after_for_every_record_of_a_person(build: Build) -> None:
