@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.model import LeadFields, Target
 
 WRITTEN_LEADS_REMEMBERED = 50_000
+UNKNOWN_FIELDS = 0
+"""Stands for the fingerprint of fields that were written before this run."""
 VISIBLE_SOON = -2
 """The batch of rows whose lead was created a moment ago."""
 LINE_BYTES_TAKEN_AS_BODY = MAX_BODY_BYTES // MAX_ROWS_PER_CALL
@@ -265,6 +267,9 @@ class Leads:
             person = entry.person
             lead_id = entry.lead_id if entry.lead_id is not None else person.marketo_id
             if lead_id is not None:
+                if entry.lead_id is not None and person.key is not None and person.key not in self._written:
+                    # Other records of this person go by the same id, one after the other.
+                    self._written[person.key] = (lead_id, UNKNOWN_FIELDS)
                 self._named(entry, lead_id)
                 continue
             key = person.key
@@ -309,12 +314,14 @@ class Leads:
         if entry.lookup is Lookup.BY_KEY:
             entry.denied = [*(entry.denied or ()), target]
             return
-        self._look_again(entry, [target], refusal)
+        quiet = [each for each in entry.targets if entry.quiet and each.program_id in entry.quiet]
+        self._look_again(entry, [target, *quiet], refusal)
 
     def _look_again(self, entry: Entry, denied: list[Target], refusal: Refusal) -> None:
         if entry.whole is not None:
             # Another lead than the one that memory knows gets everything that the record says.
             entry.person, entry.whole = entry.whole, None
+        entry.quiet = None
         key = entry.person.key
         if key is None:
             entry.lookup, entry.second = Lookup.DONE, refusal
