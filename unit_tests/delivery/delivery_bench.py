@@ -115,9 +115,13 @@ class TableMarketo:
         sent = [dict(row) for row in rows]
         self._called("sync_leads", (action, lookup_field, sent), sent)
         assert len({str(row[lookup_field]) for row in sent}) == len(sent), "a person twice in one call"
-        replies = [self._sync(action, lookup_field, row, partition) for row in sent]
+        replies = self.execute(sent, action, lookup_field, partition)
         self._done("sync_leads", sent)
         return replies
+
+    def execute(self, rows: Sequence[LeadFields], action: Action, lookup_field: str, partition: str) -> list[RowReply]:
+        """What Marketo does with a call, whether or not somebody still waits for the answer."""
+        return [self._sync(action, lookup_field, dict(row), partition) for row in rows]
 
     def _sync(self, action: Action, lookup_field: str, row: dict[str, Any], partition: str) -> RowReply:
         code = self.refuse(row)

@@ -15,6 +15,7 @@ from destination_marketo_programs.delivery.loop import missing_from
 from destination_marketo_programs.delivery.schedule import choose
 from destination_marketo_programs.delivery.stage import NEVER
 from destination_marketo_programs.mapping import fold_address
+from destination_marketo_programs.outcomes import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,7 @@ class Drive:
             if self.flying:
                 self.answer(0)
                 continue
-            if not any(map(len, self.way.stages)):
+            if not any(len(stage) for stage in self.way.stages):
                 return
             due = min(stage.due_in(self.marketo.now) for stage in self.way.stages)
             assert due < NEVER, "somebody waits, and no call will ever be due"
@@ -298,6 +299,12 @@ def test_a_person_whom_the_key_finds_becomes_a_member_of_every_program(
     assert sorted(marketo.members) == [(program, 7) for program in PROGRAMS]
 
 
+def delete_some(marketo: TableMarketo) -> None:
+    if len(marketo.leads) > 400:
+        for lead_id in sorted(marketo.leads)[::7]:
+            del marketo.leads[lead_id]
+
+
 def test_people_who_are_deleted_during_the_sync_are_told(build: Build) -> None:
     marketo = TableMarketo()
     for number in range(600):
@@ -307,13 +314,7 @@ def test_people_who_are_deleted_during_the_sync_are_told(build: Build) -> None:
     targets = [build.target(program) for program in PROGRAMS]
     entries = [build.entry(f"p{number}@x.org", targets=targets) for number in range(600)]
     way.accept(*entries)
-    marketo.before.append(
-        lambda endpoint, _rows: (
-            [marketo.leads.pop(lead) for lead in sorted(marketo.leads)[::7]]
-            if endpoint == "sync_status" and len(marketo.leads) > 500
-            else None
-        )
-    )
+    marketo.before.append(lambda endpoint, _rows: delete_some(marketo) if endpoint == "sync_status" else None)
     drive.finish()
     check_all_told(way, entries)
 
@@ -383,6 +384,19 @@ def test_the_same_records_in_any_order_end_in_the_same_statuses(
     assert one == best
 
 
+def test_a_status_of_the_same_step_that_counts_for_less_never_undoes_one_that_was_sent(build: Build) -> None:
+    """Not even behind a lower one, which it would otherwise stand for."""
+    way = Way(TableMarketo())
+    drive = Drive(way, 1)
+    way.accept(build.entry(targets=[build.target(1, "Attended")]))
+    drive.finish()
+    later = [build.entry(targets=[build.target(1, status)]) for status in ("Invited", "No Show")]
+    way.accept(*later)
+    drive.finish()
+    assert list(way.marketo.members.values()) == ["Attended"]
+    assert [way.told()[entry.key][1] for entry in later] == ["unchanged", "SUPERSEDED"]
+
+
 def test_of_records_of_one_membership_the_first_says_that_it_was_created(build: Build) -> None:
     way = Way(TableMarketo())
     entries = [build.entry(targets=[build.target(1, status)]) for status in ("Invited", "Attended", "Attended")]
@@ -391,7 +405,7 @@ def test_of_records_of_one_membership_the_first_says_that_it_was_created(build: 
     told = way.told()
     assert [told[entry.key][1] for entry in entries] == ["SUPERSEDED", "created", "unchanged"]
     by_outcome = way.tally.by_outcome()
-    assert by_outcome["created"] == len(way.marketo.members) == 1
+    assert by_outcome[Result.CREATED] == len(way.marketo.members) == 1
 
 
 def test_a_status_that_stood_for_lower_ones_and_is_refused_leaves_them_their_own_try(build: Build) -> None:
@@ -465,3 +479,50 @@ def test_pauses_grow_and_end_after_60_seconds_and_others_go_on_meanwhile(build: 
     assert max(pauses) <= 15.0
     assert tried[-1] - tried[0] == pytest.approx(60.0)
     assert way.told()[new.key] == {1: "LEAD_NOT_FOUND"}
+
+
+@pytest.mark.parametrize("hidden", [5.0, 10_000.0])
+def test_records_of_a_person_who_is_not_visible_yet_are_all_asked_for_again(build: Build, hidden: float) -> None:
+    """Their common row is refused, and each alone is denied for now: none of them may be forgotten."""
+    marketo = TableMarketo()
+    way = Way(marketo)
+    drive = Drive(way, 1)
+    first = build.entry("new@x.org", {"title": "1"})
+    way.accept(first)
+    drive.finish()
+    hidden_until = marketo.now + hidden
+
+    def judged(row: dict[str, Any]) -> str | None:
+        if "city" in row and "phone" in row:
+            marketo.visible_at[101] = hidden_until
+            return "1001"
+        return None
+
+    marketo.refuse = judged
+    others = [build.entry("new@x.org", {"city": "2"}), build.entry("new@x.org", {"phone": "3"})]
+    way.accept(*others)
+    drive.finish()
+    check_all_told(way, [first, *others])
+    told = [way.told()[entry.key][1] for entry in others]
+    if hidden < 60.0:
+        assert told == ["unchanged", "unchanged"]
+        assert marketo.leads[101] | {"city": "2", "phone": "3"} == marketo.leads[101]
+    else:
+        assert told == ["LEAD_NOT_FOUND", "LEAD_NOT_FOUND"]
+        assert marketo.now - hidden_until + hidden < 200.0
+
+
+def test_a_field_under_a_guard_is_looked_after_for_every_record_of_a_person(build: Build) -> None:
+    """The first record has no title; the second one, which says the same otherwise, has."""
+    marketo = TableMarketo()
+    way = Way(marketo)
+    drive = Drive(way, 1)
+    way.accept(build.entry("new@x.org", {"city": "Paris"}))
+    drive.finish()
+    way.accept(build.entry("new@x.org", {"city": "Paris"}, if_blank={"title": "Dr"}))
+    drive.finish()
+    assert marketo.leads[101]["title"] == "Dr"
+    calls = len(marketo.calls)
+    way.accept(build.entry("new@x.org", {"city": "Paris"}, if_blank={"title": "Dr"}))
+    drive.finish()
+    assert [endpoint for endpoint, _ in marketo.calls[calls:]] == ["sync_status"]
