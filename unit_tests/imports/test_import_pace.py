@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.imports.pace import (
     DEFAULT_PACE,
     MARGIN,
@@ -18,6 +19,9 @@ from destination_marketo_programs.imports.pace import (
     rows_worth_a_job,
     why_not_by_file,
 )
+
+if TYPE_CHECKING:
+    from destination_marketo_programs.config import Settings
 
 
 @pytest.mark.parametrize(("rows", "calls"), [(1, 2), (300, 2), (301, 4), (30_000, 200)])
@@ -62,7 +66,7 @@ def test_nothing_costs_nothing() -> None:
 
 
 def settings_with(**changes: Any) -> Settings:
-    lead_sync = {**{name: changes[name] for name in changes if name in LEAD_SYNC}}
+    lead_sync = {name: value for name, value in changes.items() if name in LEAD_SYNC}
     config = {
         "domain_url": "https://123-ABC-456.mktorest.com",
         "client_id": "id",
@@ -72,7 +76,9 @@ def settings_with(**changes: Any) -> Settings:
         "lead_sync": lead_sync,
         "field_mappings": changes.get("field_mappings", []),
     }
-    return load_settings(config)
+    loaded = load_settings(config, cloud=False).settings
+    assert loaded is not None
+    return loaded
 
 
 LEAD_SYNC = ("lookup_field", "mode", "partition_name", "duplicate_leads", "acquisition_program")
@@ -89,8 +95,8 @@ GUARDED = [{"record_field": "title", "marketo_object": "lead", "marketo_field": 
         ({"partition_name": "Europe"}, 2, "lead_sync.partition_name"),
         ({"duplicate_leads": "reject"}, 1, "lead_sync.duplicate_leads"),
         ({"acquisition_program": "first_program"}, 1, "lead_sync.acquisition_program"),
-        ({"field_mappings": GUARDED}, 1, "field_mappings[].write"),
-        ({"field_mappings": [{**GUARDED[0], "write": "on_create"}]}, 1, "field_mappings[].write"),
+        ({"field_mappings": GUARDED}, 1, "field_mappings[0].write"),
+        ({"field_mappings": [{**GUARDED[0], "write": "on_create"}]}, 1, "field_mappings[0].write"),
         ({"field_mappings": [{**GUARDED[0], "write": "always"}]}, 1, None),
         ({}, 2, "several lead partitions and a blank lead_sync.partition_name"),
     ],
