@@ -25,6 +25,7 @@ from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing, Terminated
 from destination_marketo_programs.delivery.member_calls import MemberCalls, ProgramGoneError
 from destination_marketo_programs.delivery.memberships import MembershipStage
+from destination_marketo_programs.delivery.progress import Watch
 from destination_marketo_programs.delivery.reading import Reader, StreamRules
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.statuses import Statuses
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.session")
 
+QUIET_WATCH = Watch()
 MAX_WAITING_BYTES = 24_000_000
 """What is held in memory on its way; beyond it standard input is not read."""
 DURABLE_COMMIT_SECONDS = 0.2
@@ -110,10 +112,12 @@ class Delivered(NamedTuple):
 
     Attributes:
         dry_run: what a dry run found out; None if it was none.
+        text: it all in lines, without person data.
     """
 
     tally: Tally
     dry_run: DryRun | None
+    text: str
 
 
 class Summarise(Protocol):
@@ -201,6 +205,7 @@ class Session:
         store: OutcomeStore | None = None,
         import_pace: ImportPace = DEFAULT_PACE,
         on_summary: Summarise | None = None,
+        watch: Watch = QUIET_WATCH,
     ) -> Delivered:
         """Deliver everything that comes in.
 
@@ -212,6 +217,7 @@ class Session:
             store: takes the outcomes in place of the session's.
             import_pace: how often Marketo is asked about import jobs.
             on_summary: told at the end, however it ends, before anything is closed; by default the summary is logged.
+            watch: who is told how far it is.
 
         Raises:
             As `Loop.run` and `neighbours.take_over`; ConfigurationError if a program vanishes.
@@ -219,7 +225,7 @@ class Session:
         self._log_stream_notes()
         if dry_run is None:
             dry_run = self.settings.delivery.dry_run
-        run = _Run(self, preflight, store or self.store, import_pace, acknowledge, dry_run=dry_run)
+        run = _Run(self, preflight, store or self.store, import_pace, acknowledge, watch, dry_run=dry_run)
         ending = "failed"
         try:
             run.begin()
@@ -238,11 +244,11 @@ class Session:
             ending = "unreachable"
             raise
         finally:
-            delivered = Delivered(run.tally, run.dry_run)
+            delivered = run.delivered()
             if on_summary is not None:
                 on_summary(delivered, complete=ending == "complete")
             else:
-                logger.info(run.summary())
+                logger.info(delivered.text)
             run.end(ending)
         return delivered
 
@@ -344,6 +350,7 @@ class _Run:
         store: OutcomeStore,
         import_pace: ImportPace,
         acknowledge: Callable[[bytes], None],
+        watch: Watch,
         *,
         dry_run: bool,
     ) -> None:
@@ -353,6 +360,7 @@ class _Run:
         self._store = store
         self._import_pace = import_pace
         self._acknowledge = acknowledge
+        self._watch = watch
         self._client = session.client
         self._clock = session.client.gate.clock
         self.tally = Tally()
@@ -487,6 +495,7 @@ class _Run:
                 settings.delivery.concurrent_calls,
                 settings.delivery.max_batch_age_seconds,
                 max(self._store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if self._store.location else 0.0),
+                self._watch,
             ),
         )
         if self._writes_run_file:
@@ -647,21 +656,22 @@ class _Run:
         run.app_address = self._preflight.app_address
         return RunJournal(self._store, run, utc_now)
 
-    def summary(self) -> str:
-        """The text that ends the run."""
-        gate = self._client.gate
-        budget = gate.budget
-        seconds = max(self._clock() - self._session._began, 0.001)  # noqa: SLF001 - as above
-        of_budget = f" of daily_call_budget {budget.calls_per_day:,}" if budget.calls_per_day is not None else ""
-        calls = f"{budget.used_now:,} in this sync; {budget.used_today:,} by this API user today{of_budget}."
-        slowed = f"; Marketo asked {gate.slowed_down:,} times to slow down (606, 615)" if gate.slowed_down else ""
-        pace = f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s{slowed}."
+    def delivered(self) -> Delivered:
+        """What it came to so far."""
+        gate, dry_run = self._client.gate, self.dry_run
         self.tally.unreadable_ids = sum(mapper.unreadable_ids for mapper in self._mappers)
-        text = self.tally.summary(dry_run=self._looks_only, calls=calls, pace=pace, notes=self._absent_columns())
-        if self.dry_run is None:
-            return text
-        forecast = self.dry_run.forecast(self._settings.delivery.calls_per_20_seconds)
-        return "\n".join([text, *forecast_lines(forecast)])
+        seconds = max(self._clock() - self._session._began, 0.001)  # noqa: SLF001 - as above
+        text = self.tally.summary(
+            seconds,
+            gate,
+            self._preflight.programs,
+            dry_run=self._looks_only,
+            notes=self._absent_columns(),
+        )
+        if dry_run is not None:
+            forecast = dry_run.forecast(self._settings.delivery.calls_per_20_seconds)
+            text = "\n".join([text, *forecast_lines(forecast)])
+        return Delivered(self.tally, dry_run, text)
 
     def _absent_columns(self) -> Iterator[str]:
         for mapper in self._mappers:
