@@ -19,6 +19,7 @@ from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
 from destination_marketo_programs.delivery.reading import Reader
 from destination_marketo_programs.delivery.settlement import Settlement
+from destination_marketo_programs.delivery.sharing import EMAIL, SharedEmails
 from destination_marketo_programs.delivery.statuses import Statuses
 from destination_marketo_programs.delivery.tally import Tally
 from destination_marketo_programs.dryrun.forecast import forecast_lines
@@ -201,6 +202,8 @@ class Run:
             )
             stages.insert(0, earlier)
             accept = _behind(earlier.accept, accept)
+        if settings.lead_sync.lookup_field != EMAIL:
+            accept = _behind(SharedEmails(self.tally).watch, accept)
         if memory is not None:
             accept = _behind(partial(memory.recall, settle=settlement), accept)
         ledger = Ledger(holding)

@@ -68,6 +68,13 @@ def test_a_finding_names_file_line_and_remedy() -> None:
     assert str(finding) == "page.md:4: Mend → fix"
 
 
+def test_a_sentence_of_a_message_has_an_end() -> None:
+    short, long = "word " * 25, "word " * 26
+    assert list(prose.long_sentences(prose.Text(FILE, 1, f"{short.strip()}. {short}"))) == []
+    assert [finding.say for finding in prose.long_sentences(prose.Text(FILE, 1, long))] == ["two sentences"]
+    assert list(prose.long_sentences(prose.Text(FILE, 1, f"SELECT {long}"))) == []
+
+
 def test_code_blocks_are_passed_over_and_lines_kept() -> None:
     text = prose.markdown(FILE, "a\n```text\nMend it.\n```\nMend it.\n")
     assert [finding.line for finding in prose.findings(text)] == [5]
