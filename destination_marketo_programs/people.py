@@ -21,7 +21,7 @@ from destination_marketo_programs.delivery.progress import Watch
 from destination_marketo_programs.delivery.settlement import RETRYABLE
 from destination_marketo_programs.logs import LineHandler, Scrubber, to_stderr
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.report.output import say
+from destination_marketo_programs.report.output import reader_has_gone, say
 from destination_marketo_programs.shell import program_name, shell_path
 from destination_marketo_programs.text import printable
 
@@ -226,8 +226,7 @@ def _print(lines: list[str]) -> None:
     try:
         say("".join(f"{line}\n" for line in lines))
     except BrokenPipeError:
-        # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reader_has_gone()
 
 
 def _share_read() -> float | None:

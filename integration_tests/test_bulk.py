@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.marketo.api import RestMarketo
-from destination_marketo_programs.marketo.bulk_import import ImportStatus
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from marketo_sandbox import SandboxServer
 from marketo_sandbox.faults import Fault, RowFault
@@ -26,6 +25,8 @@ from marketo_sandbox.faults import Fault, RowFault
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from destination_marketo_programs.marketo.bulk_import import ImportStatus
 
 FIRST_SEED = int(os.environ.get("CHAOS_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("CHAOS_SEEDS", "20"))

@@ -349,7 +349,7 @@ def test_problems_of_the_configuration_are_told_and_nothing_is_planned(
     link = {"event": "", "program_id": "1004", "program_status": "registered"}
     code, out, err = plan_process(connector, config_for(sandbox, program_links=[link]), one_of_each(sandbox))
     assert (code, out) == (1, "")
-    assert 'program_links[0].program_status: "registered" is not spelled as in' in err
+    assert '(program_links[0].program_status): "registered" is not spelled as in' in err
     assert 'Did you mean "Registered"?' in err
     assert sandbox.calls.count("leads.query") == 0
 
@@ -452,7 +452,7 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
         assert process.returncode == 0
         text = target.read_text()
         assert f"New memberships: {2 * count:,}." in text
-        assert "With delivery.method auto, 2 files would go out by bulk import" in text
+        assert "With delivery.method auto, 2 files would be sent by bulk import" in text
         peaks.append(usage.ru_maxrss / 1024)
     small, large = peaks
     assert large < small + 50, peaks
@@ -545,9 +545,9 @@ def test_text_says_what_goes_by_file(sandbox: SandboxServer, connector: Connecto
     lines = people_by_event(sandbox, expo=1_300, list=5)
     code, out, err = plan_process(connector, by_file(sandbox, tmp_path, "auto"), lines)
     assert code == 0, err
-    assert "With delivery.method auto, 1 file would go out by bulk import, and everything else over REST:\n" in out
+    assert "With delivery.method auto, 1 file would be sent by bulk import, and everything else over REST:\n" in out
     assert '  "Spring Expo 2026" (1004), "Registered": 1,300 rows in 1 file, up to 6 calls, and 10 over REST\n' in out
-    assert 'The outcome of what goes by file is "imported" where it says created, moved or stays here' in out
+    assert 'The outcome of rows in a file is "imported" where this plan says created, updated or unchanged' in out
     assert sandbox.calls.writes() == []
 
 
@@ -556,8 +556,8 @@ def test_a_dry_run_says_it_too(sandbox: SandboxServer, connector: Connector, tmp
     run = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines)
     assert run.code == 0, run.text
     summary = " ".join(run.of("LOG")[-1]["log"]["message"].split())
-    assert "With delivery.method auto, 1 file would go out by bulk import" in summary
+    assert "With delivery.method auto, 1 file would be sent by bulk import" in summary
     assert "would make up to" in summary
     few = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines[:20])
-    assert "With delivery.method auto everything goes over REST: a file is taken from 1,201 people" in few.text
+    assert "With delivery.method auto everything is sent over REST: bulk import starts at 1,201 people" in few.text
     assert sandbox.calls.writes() == []

@@ -100,6 +100,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
         yield Written(marketo)
 
 
+@pytest.fixture(autouse=True)
+def empty_window(written: Written) -> None:
+    """Earlier calls leave the window: marketorestpython drops its token when it repeats a call after a 606."""
+    written.marketo.advance(written.marketo.settings.window_seconds + 1)
+
+
 @pytest.fixture(scope="module")
 def readers() -> None:
     """Both readers; made where they are not there yet."""

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shell": set(),
     "report": _BASE | {"hints", "shell", "storage", "summary"},
     "people": _BASE | {"delivery", "logs", "report", "session", "shell"},
+    "memory": _BASE | {"delivery", "marketo", "storage"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE

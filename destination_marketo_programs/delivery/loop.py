@@ -39,6 +39,9 @@ OWN_END_GRACE_SECONDS = 130.0
 """How long they may after an end of our own making: longer than any call that creates people may take."""
 
 
+REPORT_AND_SYNC_AGAIN = "This is a fault of the connector: report it. Sync again; what was acknowledged is delivered."
+
+
 class Terminated(Exception):  # noqa: N818 - it is what happened, not an error
     """The process was asked to end."""
 
@@ -303,8 +306,7 @@ class Loop:
         if self._dead_ends >= DEAD_ENDS_SEEN:
             raise IncompleteRunError(
                 f"{counted(sum(map(len, self._stages)), 'record still waits', 'records still wait')}, and no call is "
-                "due for any of them. This is a fault of the connector: report it. Sync again; what was acknowledged "
-                "is delivered."
+                f"due for any of them. {REPORT_AND_SYNC_AGAIN}"
             )
 
     def _work(self, call: Call) -> None:
@@ -334,10 +336,7 @@ class Loop:
         tally = self._settlement.tally
         owed = missing_from(tally)
         if owed:
-            raise IncompleteRunError(
-                f"The run ended with {owed}. This is a fault of the connector: report it. Sync again; what was "
-                "acknowledged is delivered."
-            )
+            raise IncompleteRunError(f"The run ended with {owed}. {REPORT_AND_SYNC_AGAIN}")
 
     def _report_progress(self) -> None:
         now = self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +17,6 @@ from destination_marketo_programs.text import counted, frequent, named, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from destination_marketo_programs.marketo.limits import Gate
     from destination_marketo_programs.outcomes import Detail
     from destination_marketo_programs.text import Named
 
@@ -74,6 +74,10 @@ class Tally:
         if category is Category.EXCLUDED and detail:
             note_value(self.excluded_domains, str(detail.get("domain")))
 
+    def count_shared_email(self) -> None:
+        """Count a person whose email is another person's too."""
+        self.shared_emails += 1
+
     def leads(self) -> dict[str, int]:
         """Records by what happened to them: rejected if any program rejected them, delivered if one took them."""
         told = self.records_rejected + self.leads_delivered + self.leads_unchanged
@@ -118,17 +122,15 @@ class Tally:
         return sorted(found, key=lambda reason: (-reason.count, reason.category, reason.code or ""))
 
     def summary(
-        self, seconds: float, gate: Gate, programs: Mapping[int, Named], *, dry_run: bool, notes: Iterable[str] = ()
+        self,
+        *,
+        dry_run: bool,
+        calls: str,
+        pace: str,
+        programs: Mapping[int, Named] = MappingProxyType({}),
+        notes: Iterable[str] = (),
     ) -> str:
-        """The text that ends a run: several lines, no person data.
-
-        Args:
-            seconds: how long it took.
-            gate: the calls made.
-            programs: those in Marketo by their id, for their names.
-            dry_run: whether nothing was written.
-            notes: further lines.
-        """
+        """The text that ends a run: several lines, no person data. `programs`: those in Marketo, for their names."""
         lines = ["Dry run: nothing was written to Marketo, and no STATE is acknowledged."] if dry_run else []
         fine = self.records_settled - self.records_rejected
         lines.append(
@@ -167,7 +169,7 @@ class Tally:
                 f"{counted(self.shared_emails, 'person', 'people')} with different keys share an email. Marketo cannot "
                 "find them by email any more; merge them, or use email as lead_sync.lookup_field."
             )
-        return "\n".join([*lines, *notes, *self._cost_lines(seconds, gate)])
+        return "\n".join([*lines, *notes, f"Calls: {calls}", f"Pace: {pace}"])
 
     def _program_lines(self, programs: Mapping[int, Named]) -> list[str]:
         lines = []
@@ -176,16 +178,6 @@ class Tally:
                 program = named(programs[program_id]) if program_id in programs else f"program {program_id}"
                 lines.append(f"  {program}, {quoted(status) if status else 'no status'}: {counts.told()}")
         return lines
-
-    def _cost_lines(self, seconds: float, gate: Gate) -> list[str]:
-        budget = gate.budget
-        limit = "" if budget.calls_per_day is None else f" (daily_call_budget: {budget.calls_per_day:,})"
-        slowed = f" Marketo asked for a slower pace {counted(gate.slowed_down, 'time')} (606, 615)."
-        return [
-            f"Calls: {budget.used_now:,} in this sync, {budget.used_today:,} by this API user today{limit}.",
-            f"Pace: {self.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s."
-            + (slowed if gate.slowed_down else ""),
-        ]
 
 
 def note_value(counter: Counter[str], value: str) -> None:

@@ -342,7 +342,7 @@ def _has(column: Column, record: Record) -> bool:
 
 
 def _event_text(column: Column, record: Record) -> str | None:
-    """The record's event id or name without surrounding blanks; None where it has none."""
+    """The record's event id or name without surrounding blanks; None if it has none."""
     value = record.get(column.name) if column.reader is None else column.reader(record)
     if value is UNREADABLE:
         raise column.unreadable()

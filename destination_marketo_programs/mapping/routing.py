@@ -58,7 +58,7 @@ class Router:
 
         Args:
             stream: name of the record's stream.
-            event_id: text without surrounding blanks, None where the record has none.
+            event_id: text without surrounding blanks, None if the record has none.
             event_name: likewise.
         """
         key = (stream, event_id, event_name)

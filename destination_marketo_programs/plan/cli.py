@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("text", "json"),
         default="text",
-        help="text: tables and sentences; json: one object a line for each record and program, then one with the sums",
+        help="text: tables and sentences; json: a line for each record and program, then one with the summary",
     )
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a record would be rejected")
 

@@ -77,7 +77,7 @@ class PlannedCalls(msgspec.Struct):
         imports: calls for files, at most.
         total: all calls; with files among them, at most.
         total_over_rest: all calls if everything went over REST.
-        fits_budget: None where there is no budget.
+        fits_budget: None if there is no budget.
     """
 
     method: str
@@ -105,7 +105,7 @@ class PlanSummary(msgspec.Struct):
         records_rejected: records that some program would reject.
         unaskable_people: see `forecast.Forecast`.
         unmapped_qualifier_values, unlinked_events: how often each came; texts that may name a person are not shown.
-        imports: None where nothing would go by file.
+        imports: None if nothing would go by file.
     """
 
     complete: bool

@@ -29,7 +29,7 @@ def fate(outcome: Outcome) -> str:
         case Result.UNCHANGED if before is not None and before != outcome.program_status:
             return f"stays at {quoted(before)}, which is past {status}"
         case Result.UNCHANGED:
-            return f"stays at {status}, where it is already"
+            return f"stays at {status}, its status already"
         case Result.SKIPPED:
             return f"skipped ({outcome.category}): {_reason(outcome)}"
         case Result.REJECTED:

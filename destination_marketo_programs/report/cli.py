@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.report.output import output, say
+from destination_marketo_programs.report.output import output, reader_has_gone, say
 from destination_marketo_programs.report.text import headline, render_text
 from destination_marketo_programs.report.writing import as_json, summary_of, write_rejected, write_report
 from destination_marketo_programs.shell import shell_word
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEFAULT_OUTPUT = "report.html"
+EXIT_FAILED = 1
+EXIT_STOPPED = 130
 FILE_WIDTH = 100
 """Width of text that goes to no terminal."""
 
@@ -49,15 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the report. Returns 0, or 1 with the reason on stderr."""
+    """Write the report. Returns 0; 1 with the reason on stderr; 130 if it was stopped."""
     try:
         _write(args)
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    except BrokenPipeError:
+        reader_has_gone()
+        return EXIT_FAILED
     except StorageError as error:
         _complain(str(error))
-        return 1
+        return EXIT_FAILED
     except OSError as error:
         _complain(f"{error.filename or 'the output'} cannot be written: {error.strerror or error}.")
-        return 1
+        return EXIT_FAILED
     return 0
 
 

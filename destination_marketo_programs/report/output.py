@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,12 @@ def output(path: str | None, *, encoding: str = "utf-8") -> Iterator[TextIO]:
         yield stream
     finally:
         stream.detach().flush()
+
+
+def reader_has_gone() -> None:
+    """Whoever read standard output has seen enough: what is still buffered must not fail once more at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:

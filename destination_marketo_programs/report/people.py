@@ -24,7 +24,7 @@ _decoder = msgspec.json.Decoder()
 
 
 class Who(NamedTuple):
-    """What people recognise a lead by; each None where the record has no such value."""
+    """What people recognise a lead by; each None if the record has no such value."""
 
     name: str | None
     email: str | None
@@ -54,6 +54,11 @@ def who_is(data: bytes | msgspec.Raw) -> Who:
         email=_first(columns, _EMAIL),
         company=_first(columns, _COMPANY),
     )
+
+
+def is_email_column(path: str) -> bool:
+    """Whether a column, named by its path, is one of those that a person's email is taken from."""
+    return _folded(path.rpartition(".")[2][:_MAX_NAME]) in _EMAIL
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
 from destination_marketo_programs.people import tell
+from destination_marketo_programs.report.output import reader_has_gone
 from destination_marketo_programs.retry.delivering import deliver_messages
 from destination_marketo_programs.retry.edits import EditError, read_edits
 from destination_marketo_programs.retry.selection import Selection
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-FAILED = 1
+FAILED, STOPPED = 1, 130
 MAX_LISTED = 100
 
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | None = None) -> int:
-    """Send them. Returns the exit code of the delivery, or 1 with the reason on stderr.
+    """Send them. Returns the exit code of the delivery; 1 with the reason on stderr; 130 if it was stopped.
 
     Args:
         args: as `add_arguments` declares them.
@@ -64,6 +65,11 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
             )
     except (StorageError, EditError, JsonFileError) as error:
         return _complain(str(error))
+    except KeyboardInterrupt:
+        return STOPPED
+    except BrokenPipeError:
+        reader_has_gone()
+        return FAILED
     except OSError as error:
         return _complain(f"{error.filename} cannot be read: {error.strerror}.")
 

@@ -31,7 +31,7 @@ function set(node, name, value) {
   if (node[name] !== value) node[name] = value;
 }
 
-/** Makes `list` hold one node for each item, by key: nodes that are there stay where they are. */
+/** Makes `list` hold one node for each item, by key: nodes that are there keep their place. */
 function patch(list, items, keyOf, make, update) {
   const nodes = new Map([...list.children].map((node) => [node.dataset.key, node]));
   let place = list.firstElementChild;
@@ -67,7 +67,7 @@ function choose(change) {
   showPeople();
 }
 
-/** Chooses who is shown, and brings them into sight where they are below it. */
+/** Chooses who is shown, and brings them into sight if they are below it. */
 function look(change) {
   choose(change);
   if ($("people").getBoundingClientRect().top > innerHeight / 2) $("people").scrollIntoView();
@@ -125,6 +125,10 @@ function renderCalls() {
       set(ending, "className", c.ending === "200" ? "ending" : "ending bad");
       say(ms, c.milliseconds === null ? "under way" : `${c.milliseconds} ms`);
     });
+  set($("no-work"), "hidden", state.work.length > 0);
+  patch($("work"), state.work, (job) => job.name,
+    () => el("li"),
+    (node, job) => say(node, `${job.name} · ${job.about}: ${job.state}${job.told ? ` · ${job.told}` : ""}`));
   patch($("counters"), state.counters, (c) => c.endpoint,
     () => el("li"),
     (node, c) => say(node, `${c.endpoint}: ` + Object.entries(c.endings)

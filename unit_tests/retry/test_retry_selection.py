@@ -135,6 +135,28 @@ def test_a_stream_is_for_the_object_that_it_had_last(tmp_path: Path, stored: boo
     assert (stream.key, stream.destination_object_name) == (("", "s"), name)
 
 
+@pytest.mark.parametrize(
+    ("data", "sent_data"),
+    [
+        ('{"lead":{"email":"x@"},"id":1}', {"lead": {"email": "new@example.org"}, "id": 1}),
+        ('{"Work Email":null,"id":1}', {"Work Email": "new@example.org", "id": 1}),
+    ],
+)
+def test_the_email_in_front_stands_for_that_of_the_record(tmp_path: Path, data: str, sent_data: Any) -> None:
+    write(tmp_path, (data, [rejected("a", EMAIL)]))
+    row = Row(2, {}, {"Email": "new@example.org", "Name": ""})
+    assert sent(tmp_path, edits=Edits({record_ref("", "s", "a"): row}, decimal_comma=False)) == [sent_data]
+
+
+@pytest.mark.parametrize("about", [{"Name": "Ada B"}, {"Email": "new@example.org"}])
+def test_a_cell_in_front_that_stands_for_several_values_is_told(tmp_path: Path, about: dict[str, str]) -> None:
+    data = '{"firstName":"Ada","lastName":"L","email":"x@","mail":"x@"}'
+    write(tmp_path, (data, [rejected("a", EMAIL)]))
+    row = Row(2, {}, {"Name": "Ada L", "Email": "x@"} | about)
+    with pytest.raises(EditError, match=f'Row 2, column "{next(iter(about))}": this shows what the record says'):
+        sent(tmp_path, edits=Edits({record_ref("", "s", "a"): row}, decimal_comma=False))
+
+
 def test_rows_that_mean_nothing_stop_everything(tmp_path: Path) -> None:
     write(tmp_path, ('{"n":1884518522168426}', [rejected("a", EMAIL)]))
     with pytest.raises(EditError, match="Row 2: these files hold no such record"):
