@@ -230,6 +230,13 @@ def take_over(
                 if now() - announced <= timedelta(seconds=LOST_AFTER_SECONDS):
                     return _inherit(store, journal, others, now(), settle_seconds)
                 # Held up for so long (a slow storage, a sleeping machine), it may have been taken for dead.
+                if now() - began >= timedelta(minutes=patience_minutes):
+                    raise StorageError(
+                        "object_storage_config",
+                        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
+                        "Sync again when it is faster.",
+                        transient=True,
+                    )
                 journal.write(waiting=True)
                 continue
             # Announced as working, it looks once more: whoever did the same meanwhile is seen now.
