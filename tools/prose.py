@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 RULES = (
     Rule(r"(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b|doubt\b|one\b)", "is not a"),
     Rule(r"\bmend(?:s|ed|ing)?\b", "fix"),
-    Rule(r"\bwhat (?:becomes|became|has become) of\b", "what happened to"),
+    Rule(r"\bwhat (?:becomes|became|has become|would become) of\b", "what happened to"),
     Rule(r"\b(?:go|goes|went|gone|going) out\b", "is sent"),
     Rule(r"\b(?:goes|went|going) on\b", "continues, resumes"),
     Rule(r"\bby file\b", "by bulk import"),
