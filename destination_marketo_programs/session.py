@@ -469,7 +469,7 @@ class _Run:
                 self._journal,
                 self._import_pace,
                 clock,
-                client.policy.create_settle_seconds,
+                max(client.policy.create_settle_seconds, self._import_pace.lost_settled_seconds),
             )
             stages.insert(0, earlier)
             ways = accept
