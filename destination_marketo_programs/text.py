@@ -157,14 +157,14 @@ _WORD: Final = re.compile(r"[^\W_]+(?:[-_/&+'][^\W_]+)*[!?+]?|&|\+|-|/")
 _MOST_DIGITS: Final = 8
 _FEWEST_LETTERS: Final = 3
 """A longer number with fewer letters in it may be a telephone number."""
-_YEAR: Final = re.compile(r"20[0-9]{2}", re.ASCII)
+_PERIOD: Final = re.compile(r"20[0-9]{2}|[QH][1-4]", re.ASCII)
 
 
 def shareable(value: str) -> bool:
     """Return whether a value that several records have may be shown in a log: it looks like a code or an option.
 
     A code is one word without blanks, such as `4711`, `EVT-2026-04` or a UUID; an option is up to four words of which
-    only the first begins with a capital letter, such as `Not interested`, or that name a year, such as
+    only the first begins with a capital letter, such as `Not interested`, or that name a year or quarter, such as
     `Spring Summit 2026`. Refused is what may be a person or say how to reach one: addresses, names (`Roe, Jane`,
     `Jane Roe`, `jane.roe`), numbers of nine digits and more, dates, sentences and documents.
 
@@ -185,7 +185,7 @@ def shareable(value: str) -> bool:
     if digits and not letters and not value.isdigit():
         return digits < 7  # noqa: PLR2004 - a telephone number, a birthday; `2026-04` is neither
     capitalised = [word for word in words[1:] if word[:1].isupper() and not word.isupper()]
-    return not capitalised or any(map(_YEAR.fullmatch, words))
+    return not capitalised or any(map(_PERIOD.fullmatch, words))
 
 
 def frequent(counts: Mapping[str, int], most: int) -> str:

@@ -32,7 +32,18 @@ EXECUTABLE = [sys.executable, "-m", "destination_marketo_programs"]
 PROCESS_SECONDS = 120
 QUICK = RetryPolicy(window_seconds=20.0, first_delay_seconds=0.01, create_settle_seconds=0.4)
 """For runs in this process against a sandbox whose slow answers take less than `create_settle_seconds`."""
-QUICK_IMPORTS = ImportPace(0.05, 0.2, 1e9, slot_seconds=0.05, longest_slot_seconds=0.2, retry_seconds=0.05)
+QUICK_IMPORTS = ImportPace(
+    0.05,
+    0.2,
+    1e9,
+    slot_seconds=0.05,
+    longest_slot_seconds=0.2,
+    retry_seconds=0.05,
+    lost_first_look_seconds=0.05,
+    lost_longest_look_seconds=0.2,
+    lost_patience_seconds=30,
+    lost_settled_seconds=1,
+)
 """As `QUICK`, for import jobs, which take the sandbox less than a second."""
 
 

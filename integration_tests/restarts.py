@@ -15,6 +15,7 @@ from harness import Json, Run, catalog_of, config_for, environment, record, stat
 
 from destination_marketo_programs.storage.local import blobs_below
 from destination_marketo_programs.storage.runs import RunFile, read_runs
+from marketo_sandbox.settings import Service
 
 if TYPE_CHECKING:
     import signal
@@ -32,8 +33,14 @@ STATE_EVERY = 100
 
 def hostile(sandbox: SandboxServer, seconds: float = WORK_SECONDS) -> None:
     """Creates and imports take long, go on without a client, and do not see each other's people."""
+    one = Service(client_id=sandbox.client_id, client_secret=sandbox.client_secret, partitions=frozenset({"Default"}))
     sandbox.configure(
-        limits=False, create_seconds=seconds, bulk_start_seconds=0.0, bulk_job_seconds=seconds, bulk_queue=50
+        services=[one],
+        limits=False,
+        create_seconds=seconds,
+        bulk_start_seconds=0.0,
+        bulk_job_seconds=seconds,
+        bulk_queue=50,
     )
 
 

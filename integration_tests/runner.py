@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from functools import partial
+from functools import partialmethod
 from unittest import mock
 
 from destination_marketo_programs import neighbours, session
@@ -27,20 +27,21 @@ PACE = ImportPace(
     slot_seconds=0.05,
     longest_slot_seconds=0.2,
     retry_seconds=0.05,
-    lost_first_look_seconds=0.1,
-    lost_longest_look_seconds=0.5,
+    lost_first_look_seconds=0.05,
+    lost_longest_look_seconds=0.2,
+    lost_patience_seconds=30,
     lost_settled_seconds=SETTLE_SECONDS,
 )
 
 if __name__ == "__main__":
-    deliver = partial(session.Session.deliver, import_pace=PACE)
+    deliver = partialmethod(session.Session.deliver, import_pace=PACE)
     broken = os.environ.get("RUNNER_PATCH", "")
     if broken:
         module, _, name = broken.partition(":")
         getattr(importlib.import_module(module), name)()
     with (
-        mock.patch.object(session, "RetryPolicy", lambda: POLICY),
-        mock.patch.object(session.Session, "deliver", lambda *given, **named: deliver(*given, **named)),
+        mock.patch.object(session, "RetryPolicy", return_value=POLICY),
+        mock.patch.object(session.Session, "deliver", deliver),
         mock.patch.object(neighbours, "LOOK_EVERY_SECONDS", 0.5),
     ):
         os._exit(main(sys.argv[1:]))

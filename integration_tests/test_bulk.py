@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.marketo.api import RestMarketo
-from destination_marketo_programs.marketo.bulk_import import ImportStatus
 from destination_marketo_programs.marketo.errors import QuotaReachedError
 from marketo_sandbox import SandboxServer
 from marketo_sandbox.faults import Fault, RowFault
@@ -27,9 +26,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from destination_marketo_programs.marketo.bulk_import import ImportStatus
+
 FIRST_SEED = int(os.environ.get("CHAOS_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("CHAOS_SEEDS", "20"))
-EAGER = ImportPace(0.01, 0.1, 1e9, slot_seconds=0.02, longest_slot_seconds=0.1, retry_seconds=0.01)
+EAGER = ImportPace(
+    0.01,
+    0.1,
+    1e9,
+    slot_seconds=0.02,
+    longest_slot_seconds=0.1,
+    retry_seconds=0.01,
+    lost_first_look_seconds=0.01,
+    lost_longest_look_seconds=0.1,
+    lost_patience_seconds=3,
+    lost_settled_seconds=0.5,
+)
 QUICK_JOBS = {"limits": False, "bulk_start_seconds": 0.0, "bulk_job_seconds": 0.02}
 FIELDS = ["leadScore", "numberOfEmployees", "annualRevenue", "unsubscribed", "dateOfBirth", "firstName", "lastScanAt"]
 
@@ -51,7 +63,11 @@ def delivery(**more: Any) -> Json:
 @pytest.fixture
 def few_are_enough() -> Iterator[None]:
     """A file pays from eight rows on, so that small loads show both ways."""
-    with patch("destination_marketo_programs.delivery.bulk.waiting.rows_worth_a_job", lambda **_: 8):
+    with (
+        patch("destination_marketo_programs.imports.files.rows_worth_a_job", lambda **_: 8),
+        # The sandbox has several partitions, which rules files out under `auto`.
+        patch("destination_marketo_programs.session.why_not_by_file", return_value=None),
+    ):
         yield
 
 
@@ -90,6 +106,7 @@ def odd_record(number: int) -> tuple[Json, str | None]:
     return data, category
 
 
+@patch("destination_marketo_programs.session.why_not_by_file", lambda *_: None)  # the sandbox has several partitions
 def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: SandboxServer, tmp_path: Path) -> None:
     made = [odd_record(number) for number in range(COUNT)]
     wanted = {str(data["id"]): category for data, category in made}
@@ -99,7 +116,7 @@ def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: S
                 sandbox.state.add_lead({"email": data["email"]})
     strange = RowFault(message="Something that no table knows", email_contains="strange")
     sandbox.faults.add(Fault(endpoint="bulk.import.create", row=strange, times=None))
-    sandbox.configure(limits=False)
+    sandbox.configure(limits=False, bulk_duplicates="fail")
     fields = [{"record_field": name, "marketo_object": "lead", "marketo_field": name} for name in FIELDS]
     storage = {"storage_type": "Local", "path": str(tmp_path)}
     config = config_for(
@@ -113,7 +130,8 @@ def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: S
     for number, (field, _, category) in BAD.items():
         outcome = outcomes[str(number * 100 + 13)]
         if category == "FIELD_INVALID":
-            assert outcome["message"].startswith(("Invalid data type in field ", "Value too long in field ")), field
+            ours = "takes" if field == "firstName" else "Invalid data type in field "
+            assert ours in outcome["message"], field
     assert outcomes["813"]["message"] == "Something that no table knows"
     rejected = {line["record"]["data"]["id"] for line in stored(tmp_path, "rejected")}
     assert rejected == {int(key) for key, category in wanted.items() if category}
@@ -157,7 +175,8 @@ def test_members_and_their_fields_arrive_by_file(sandbox: SandboxServer) -> None
     kept = sandbox.state.lead(lead) or {}
     assert (kept.get("firstName"), kept["lastName"]) == (None, "Stays")
     assert sandbox.state.member_fields(1004, lead)["registrationCode"] == "R-2"
-    assert "leads.sync" not in sandbox.calls.counters()
+    # Whether an empty cell clears a field is documented nowhere: the row with the blank went over REST.
+    assert [call.records for call in sandbox.calls.all("leads.sync")] == [1]
 
 
 def test_blanks_that_are_kept_never_reach_a_column_of_others(sandbox: SandboxServer) -> None:
@@ -242,12 +261,12 @@ def test_rows_past_the_status_are_unchanged_however_marketo_counts_them(sandbox:
     assert sandbox.state.members(1004)[lead] == "Attended"
 
 
-def test_a_failed_job_with_a_known_reason_rejects_with_it(sandbox: SandboxServer, tmp_path: Path) -> None:
-    text = "Import failed, program status 'Registered' not found"
-    sandbox.faults.add(Fault(endpoint="bulk.import.create", job_message=text))
+@pytest.mark.parametrize("text", ["Import failed, program status 'Registered' not found", "Unknown column firstName"])
+def test_the_words_of_a_failed_job_reject_nobody(sandbox: SandboxServer, tmp_path: Path, text: str) -> None:
+    """There is no list of such messages: what they mean is for a second try, and then for REST, to say."""
+    sandbox.faults.add(Fault(endpoint="bulk.import.create", job_message=text, times=3))
     run_of(sandbox, tmp_path, people(4))
-    assert kinds_of(tmp_path) == {"STATUS_NOT_FOUND": 4}
-    assert {outcome["message"] for outcome in stored(tmp_path)} == {text}
+    assert kinds_of(tmp_path) == {"created": 4}
 
 
 def test_a_failed_job_with_another_reason_is_retried_and_then_goes_over_rest(
@@ -280,7 +299,7 @@ def test_a_lost_create_answer_makes_no_second_lead(sandbox: SandboxServer, tmp_p
     sandbox.faults.add(replace(fault, endpoint="bulk.import.create"))
     run_of(sandbox, tmp_path, people(4))
     assert kinds_of(tmp_path) == {"imported": 4}
-    assert len(sandbox.state.jobs()) == 2
+    assert len(sandbox.state.jobs()) == 1, "nobody is sent again before the people of the file show up"
     assert sandbox.state.lead_count() == 4
     assert len(sandbox.state.members(1004)) == 4
 
@@ -300,11 +319,13 @@ def test_a_job_that_is_forgotten_is_imported_again(sandbox: SandboxServer, tmp_p
 def test_a_failure_file_that_does_not_come_is_no_guess(sandbox: SandboxServer, tmp_path: Path, fault: Fault) -> None:
     for _ in range(2):
         sandbox.state.add_lead({"email": "p2@example.org"})
+    sandbox.configure(bulk_duplicates="fail")
     sandbox.faults.add(replace(fault, endpoint="bulk.import.failures"))
     run_of(sandbox, tmp_path, people(6))
-    assert kinds_of(tmp_path) == {"imported": 5, "DUPLICATE_LEADS": 1}
-    (refused,) = (outcome for outcome in stored(tmp_path) if outcome["category"])
-    assert (refused["record_key"], refused["code"]) == ("2", "1007")
+    # What cannot be told from the file, REST decides: it takes the most recently updated of the two.
+    assert kinds_of(tmp_path) == {"imported": 5, "created": 1}
+    (other,) = (outcome for outcome in stored(tmp_path) if outcome["outcome"] == "created")
+    assert (other["record_key"], len(other["detail"]["lead_ids"])) == ("2", 2)
 
 
 def test_a_member_whose_values_are_not_those_sent_is_no_imported_row(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -393,7 +414,8 @@ def test_the_daily_quota_ends_the_sync_with_nothing_acknowledged_that_is_not_set
         run_of(sandbox, tmp_path, [*people(5), state(1)])
     assert stored(tmp_path) == []
     run_of(sandbox, tmp_path, [*people(5), state(1)])
-    assert kinds_of(tmp_path) == {"imported": 5}
+    # The first run's job is waited for; then everybody is there already.
+    assert kinds_of(tmp_path) == {"unchanged": 5}
     assert sandbox.state.lead_count() == 5
 
 
@@ -429,7 +451,7 @@ def test_killed_in_the_middle_of_a_job_and_sent_again(
     assert [message["id"] for message in result.states] == [1]
     assert sandbox.state.lead_count() == 50
     assert set(sandbox.state.members_by_email(1004).values()) == {"Registered"}
-    assert kinds_of(folder) == {"imported": 50}
+    assert kinds_of(folder) == {"unchanged": 50}, "the killed run's job is waited for; then everybody is there already"
 
 
 def test_many_rows_of_one_person_are_no_job_each(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -466,7 +488,9 @@ def test_bulk_with_settings_that_rule_it_out_says_which(sandbox: SandboxServer, 
 
 
 def disturbed_run(folder: Path, seed: int, method: str) -> Counter[str]:
-    return test_chaos.disturbed_run(folder, seed, QUICK_JOBS, delivery(method=method), policy=QUICK, import_pace=EAGER)
+    return test_chaos.disturbed_run(
+        folder, seed, QUICK_JOBS, delivery(method=method), {}, policy=QUICK, import_pace=EAGER
+    )
 
 
 @pytest.mark.usefixtures("few_are_enough")

@@ -115,7 +115,11 @@ def test_a_wrong_port_ends_soon_and_names_the_setting(connector: Connector, sand
         port = taken.getsockname()[1]
         run = connector.check(config_for(sandbox, domain_url=f"http://127.0.0.1:{port}"))
 
-    assert status_of(run)["message"].lstrip("- ").startswith("REST API endpoint (domain_url): Marketo could not be reached")
+    assert (
+        status_of(run)["message"]
+        .lstrip("- ")
+        .startswith("REST API endpoint (domain_url): Marketo could not be reached")
+    )
 
 
 @pytest.mark.parametrize("code", ["603", "607"])

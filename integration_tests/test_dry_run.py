@@ -28,6 +28,7 @@ def dry(sandbox: SandboxServer, folder: Path, *, dry_run: bool = True, on_reject
     return config_for(
         sandbox,
         program_links=LINKS,
+        lead_sync={"duplicate_leads": "reject"},
         object_storage_config={"storage_type": "Local", "path": str(folder)},
         delivery={"dry_run": dry_run, "on_rejected": on_rejected},
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from harness import InProcess, config_for, record, state
 
-from destination_marketo_programs import session
+from destination_marketo_programs import assembly
 from destination_marketo_programs.delivery import loop
 from marketo_sandbox.faults import Fault
 
@@ -45,7 +45,7 @@ def test_input_is_not_read_faster_than_marketo_takes_it(
     sandbox.configure(limits=False)
     sandbox.faults.add(Fault(name="still", endpoint="leads.sync", hold_at="before", times=None))
     run = InProcess(config_for(sandbox))
-    monkeypatch.setattr(session, "MAX_WAITING_BYTES", 400_000)
+    monkeypatch.setattr(assembly, "MAX_WAITING_BYTES", 400_000)
     lines = [record({"email": f"p{number}@example.org", "filler": "x" * 1_000}) for number in range(6_000)]
     data = b"\n".join(lines) + b"\n"
     read_end, write_end = os.pipe()

@@ -349,7 +349,7 @@ def test_problems_of_the_configuration_are_told_and_nothing_is_planned(
     link = {"event": "", "program_id": "1004", "program_status": "registered"}
     code, out, err = plan_process(connector, config_for(sandbox, program_links=[link]), one_of_each(sandbox))
     assert (code, out) == (1, "")
-    assert 'program_links[0].program_status: "registered" is not spelled as in' in err
+    assert '(program_links[0].program_status): "registered" is not spelled as in' in err
     assert 'Did you mean "Registered"?' in err
     assert sandbox.calls.count("leads.query") == 0
 

@@ -97,6 +97,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
         people = set(range(BY_REST)) | set(range(600, 600 + BY_FILE))
         assert marketo.state.lead_count() == len(people)
         assert len(marketo.state.jobs()) >= 3
+        # The connector's calls leave the window: marketorestpython drops its token where it repeats a call after a 606.
+        marketo.advance(marketo.settings.window_seconds + 1)
         yield Written(marketo)
 
 

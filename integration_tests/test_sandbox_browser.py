@@ -169,6 +169,26 @@ def test_faults_and_limits_by_button(page: Page, marketo: SandboxServer) -> None
     assert_fit_to_read(page)
 
 
+def test_jobs_are_listed(page: Page, marketo: SandboxServer) -> None:
+    query = {"grant_type": "client_credentials", "client_id": marketo.client_id, "client_secret": marketo.client_secret}
+    token = requests.get(f"{marketo.url}/identity/oauth/token", params=query, timeout=20).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    path = f"/bulk/v1/program/{EXPO}/members/import.json?format=csv&programMemberStatus=Attended"
+    file = {"file": ("m.csv", "email\nada@example.org\n", "text/csv")}
+    assert requests.post(marketo.url + path, files=file, headers=headers, timeout=20).json()["success"]
+    body = {"fields": ["leadId"], "filter": {"programId": EXPO}}
+    exports = f"{marketo.url}/bulk/v1/program/members/export"
+    job = requests.post(f"{exports}/create.json", json=body, headers=headers, timeout=20).json()["result"][0]
+    requests.post(f"{exports}/{job['exportId']}/enqueue.json", headers=headers, timeout=20)
+    marketo.advance(10)
+    page.get_by_text("Import and extract jobs").click()
+    expect(page.locator("#work")).to_contain_text(
+        "Import 2001 · Spring Expo 2026 · Attended: Complete · Import succeeded"
+    )
+    expect(page.locator("#work")).to_contain_text("program members: Completed · 251 records")
+    assert_fit_to_read(page)
+
+
 def test_it_can_be_read_by_everybody(page: Page, marketo: SandboxServer, tmp_path: Path) -> None:
     assert call_something(marketo) == 200
     expect(page.locator("#calls > li").first).to_contain_text("leads.partitions")

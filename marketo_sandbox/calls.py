@@ -65,6 +65,7 @@ class CallLog:
             self._by_endpoint[call.endpoint] += 1
             if kept:
                 self._kept.append(call)
+            self._lock.notify_all()
 
     def end(self, call: Call, at: float) -> None:
         """Note that a call has been answered."""
@@ -139,7 +140,7 @@ class CallLog:
         return found
 
     def wait(self, condition: Callable[[CallLog], bool], timeout_seconds: float = 30.0) -> bool:
-        """Block until `condition(log)` holds, looked at after each answered call; False on time-out."""
+        """Block until `condition(log)` holds, looked at as each call arrives and ends; False on time-out."""
         with self._lock:
             return self._lock.wait_for(lambda: condition(self), timeout_seconds)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ExportKind = Literal["leads", "activities", "program/members"]
 """Whose file it is; as in the path of the endpoints."""
-ExportState = Literal["Created", "Queued", "Processing", "Canceled", "Completed"]
+ExportState = Literal["Created", "Queued", "Processing", "Canceled", "Completed", "Failed"]
 DELIMITERS: Final = {"CSV": ",", "TSV": "\t", "SSV": ";"}
 NO_VALUE: Final = "null"
 _DAY_SECONDS: Final = 86_400
@@ -40,6 +40,7 @@ class ExportJob(msgspec.Struct):
         header: column names of the file.
         rows: gives the rows, asked once, when the job starts.
         file: the finished file.
+        failure: what the job ends with instead of a file; empty for nothing.
     """
 
     id: str
@@ -49,6 +50,7 @@ class ExportJob(msgspec.Struct):
     header: list[str]
     rows: Rows
     created_at: float
+    failure: str = ""
     queued_at: float | None = None
     started_at: float | None = None
     ends_at: float | None = None
@@ -96,14 +98,16 @@ class ExportJobs:
             raise ApiError("1013", f"Export job '{job_id}' not found")
         return job
 
-    def add(self, kind: ExportKind, user: str, file_format: str, header: list[str], rows: Rows) -> ExportJob:
-        """Make a job, which waits for `enqueue`.
+    def add(
+        self, kind: ExportKind, user: str, file_format: str, header: list[str], rows: Rows, failure: str = ""
+    ) -> ExportJob:
+        """Make a job, which waits for `enqueue`. `failure` makes it end without a file.
 
         Raises:
             ApiError: 1029 with the day's quota used up.
         """
         self._check_quota()
-        job = ExportJob(str(uuid.uuid4()), kind, user, file_format, header, rows, self._clock.now())
+        job = ExportJob(str(uuid.uuid4()), kind, user, file_format, header, rows, self._clock.now(), failure)
         self._jobs[job.id] = job
         return job
 
@@ -132,8 +136,8 @@ class ExportJobs:
             ApiError: 1003 for one that has.
         """
         self.advance()
-        if job.state == "Completed":
-            raise ApiError("1003", "Job has completed")
+        if job.state in {"Completed", "Failed"}:
+            raise ApiError("1003", "Job has ended")
         job.state = "Canceled"
         job.canceled_at = job.canceled_at or self._clock.now()
         job.file = b""
@@ -185,7 +189,7 @@ class ExportJobs:
         job = min(running, key=lambda job: job.ends_at or 0.0)
         if job.ends_at is None or job.ends_at > self._clock.now():
             return False
-        job.state = "Completed"
+        job.state = "Failed" if job.failure else "Completed"
         self._slot_free_at = job.ends_at
         return True
 
@@ -200,6 +204,8 @@ class ExportJobs:
             return row | {"status": "Canceled"}
         if job.started_at is not None and job.started_at <= seen:
             row |= {"status": "Processing", "startedAt": lead_database_time(job.started_at)}
+        if job.state == "Failed" and job.ends_at is not None and job.ends_at <= seen:
+            row |= {"status": "Failed", "finishedAt": lead_database_time(job.ends_at), "errorMsg": job.failure}
         if job.state == "Completed" and job.ends_at is not None and job.ends_at <= seen:
             row |= {
                 "status": "Completed",

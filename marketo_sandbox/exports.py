@@ -64,7 +64,8 @@ def create(kind: ExportKind, select: Select) -> Callable[[Instance, Request], Ca
 
         def commit() -> Answer:
             with instance.store.lock:
-                job = instance.exports.add(kind, request.service.user, file_format, header, rows)
+                failure = request.fault.job_message or ""
+                job = instance.exports.add(kind, request.service.user, file_format, header, rows, failure)
                 return Answer([instance.exports.shown(job)])
 
         return commit

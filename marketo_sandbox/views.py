@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PEOPLE_PER_PAGE: Final = 100
 _LATEST_CALLS: Final = 30
 _LATEST_ACTIVITIES: Final = 20
+_LATEST_JOBS: Final = 10
 _SEARCHED: Final = ("email", "firstName", "lastName", "company")
 
 
@@ -42,6 +43,7 @@ def summary(instance: Instance) -> dict[str, Any]:
         "held": instance.faults.held(),
         "jobs": len(state.jobs()),
         "exports": len(instance.exports.jobs()),
+        "work": _work(instance),
         "client_id": settings.services[0].client_id,
     }
 
@@ -71,6 +73,29 @@ def _call(call: Any) -> Json:
         "fault": call.fault or "",
         "milliseconds": None if call.ended is None else round((call.ended - call.started) * 1000, 1),
     }
+
+
+def _work(instance: Instance) -> list[Json]:
+    """The latest import and extract jobs, newest first of each."""
+    imports = [
+        {
+            "name": f"Import {job.id}",
+            "about": f"{job.program.name} · {job.status_name.name}",
+            "state": job.state,
+            "told": job.message if job.state in {"Complete", "Failed"} else "",
+        }
+        for job in reversed(instance.imports.jobs()[-_LATEST_JOBS:])
+    ]
+    extracts = [
+        {
+            "name": f"Extract {job.id[:8]}",
+            "about": job.kind.replace("/", " "),
+            "state": job.state,
+            "told": f"{job.records} records, {len(job.file)} bytes" if job.state == "Completed" else job.failure,
+        }
+        for job in reversed(instance.exports.jobs()[-_LATEST_JOBS:])
+    ]
+    return imports + extracts
 
 
 def _fault(fault: Fault, left: int | None) -> Json:

@@ -626,6 +626,39 @@ def test_whatever_json_is_given_gets_settings_or_plain_problems(raw: dict[str, A
         assert not any(word in text for word in ("pydantic", "Input", "input_", "validation", "union", "literal"))
 
 
+@given(
+    st.dictionaries(st.sampled_from(sorted(set(Settings.model_fields) - {"client_secret"})), JSON | BLOCKS),
+    st.sampled_from(["client_secret", "secret_access_key", "access_key_id"]),
+)
+def test_no_secret_is_ever_told_whatever_is_wrong_beside_it(raw: dict[str, Any], key: str) -> None:
+    secret = "S3cr3t-of-42"
+    storage = {"storage_type": "S3", "access_key_id": "x", "secret_access_key": "y", "bucket": 1}
+    if key == "client_secret":
+        raw["client_secret"] = secret
+    else:
+        raw["object_storage_config"] = storage | {key: secret}
+
+    told = "\n".join(map(str, load_settings(raw, cloud=True).problems))
+
+    assert secret not in told
+
+
+@pytest.mark.parametrize("depth", [100, 100_000])
+def test_a_configuration_of_any_depth_is_told(depth: int) -> None:
+    nested: Any = "x"
+    for _ in range(depth):
+        nested = [nested]
+    for changes in (
+        {"program_links": nested},
+        {"client_secret": nested},
+        {"x": nested},
+        {"delivery": {"dry_run": nested}},
+    ):
+        assert load_settings(VALID | changes, cloud=False).problems
+    while isinstance(nested, list):  # else taking it apart would exhaust the stack
+        nested = nested.pop()
+
+
 def test_a_key_in_a_message_stays_short_and_on_one_line() -> None:
     (problem,) = load_settings(VALID | {"a\nb" + "c" * 500: 1}, cloud=False).problems
 

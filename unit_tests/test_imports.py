@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
     "reconcile": _BASE | {"config", "failures", "logs", "marketo", "storage"},
     "report": _BASE | {"hints", "storage", "summary"},
+    "memory": _BASE | {"delivery", "marketo", "storage"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE

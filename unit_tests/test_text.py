@@ -112,6 +112,7 @@ def test_a_lone_surrogate_is_written_out() -> None:
         "evt_77",
         "VIP",
         "Spring Summit 2026",
+        "Q3 Webinar",
         "2026-04",
         "A+",
         "7f3c8a52-55d1-4d6b-9d2c-2f0a5f3f9b10",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from destination_marketo_programs.config.bulk import GUARDS, bulk_obstacles
 from destination_marketo_programs.config.settings import (
     CustomMapping,
     DeliverySettings,
@@ -142,9 +143,6 @@ def _guards_of_members(mappings: Sequence[FieldMapping | None]) -> Iterator[Prob
             )
 
 
-GUARDS = ("on_create", "if_blank")
-"""Values of `field_mappings[].write` that depend on what Marketo has of the person."""
-
 _OBJECT_NAMES = {"lead": "person", "program_member": "program member"}
 
 
@@ -214,32 +212,9 @@ def _bulk_ruled_out(draft: Draft) -> Iterator[Problem]:
     """Settings that a file of people cannot keep; `auto` sends such people over REST."""
     if draft.delivery is None or draft.delivery.method != "bulk":
         return
-    for reason, setting, value in [*_kept_by_rest_only(draft.lead_sync), *_guarded(draft.field_mappings)]:
+    for reason, setting, value in bulk_obstacles(draft.lead_sync, draft.field_mappings):
         yield Problem(
             ("delivery", "method"),
             f"Bulk import {reason}, but {setting} is {value}.",
             f"Set the method to auto or rest, or change {setting}.",
         )
-
-
-def _kept_by_rest_only(sync: LeadSync | None) -> Iterator[tuple[str, str, str]]:
-    """Why bulk import does not do, the setting that asks for it, and its value."""
-    if sync is None:
-        return
-    if sync.mode != "create_or_update":
-        yield "always creates and updates people", "lead_sync.mode", code(sync.mode)
-    if sync.lookup_field != "email":
-        yield "finds people by email only", "lead_sync.lookup_field", code(sync.lookup_field)
-    if sync.partition_name:
-        yield "cannot choose a lead partition", "lead_sync.partition_name", "set"
-    if sync.duplicate_leads == "reject":
-        yield "updates one of several people with the same email", "lead_sync.duplicate_leads", code("reject")
-    if sync.acquisition_program == "first_program":
-        yield "cannot tell who is new", "lead_sync.acquisition_program", code("first_program")
-
-
-def _guarded(mappings: Sequence[FieldMapping | None]) -> Iterator[tuple[str, str, str]]:
-    for position, mapping in enumerate(mappings):
-        if mapping and mapping.write in GUARDS and mapping.marketo_object == "lead":
-            yield "writes every field of everyone", f"field_mappings[{position}].write", code(mapping.write)
-            return  # one says it; what to change is the method

@@ -50,6 +50,8 @@ class Entry(msgspec.Struct, gc=False):
         lead_id: the lead that memory knows for this record; None without memory.
         whole: the person with everything that the record says, if `person` holds only what has changed since it was
             last sent; None if `person` is whole.
+        quiet: programs for which nothing new is said; they are settled once the lead is known to be there.
+        sent: fingerprints of what the record says, for memory; None without memory.
         lead_action: how the lead was reached, once it is known.
         note: Marketo's code and message for fields that were left out although the lead was found (1021).
         detail: what is to be said with a delivered outcome (several leads of one key, fields that a guard kept).
@@ -70,6 +72,8 @@ class Entry(msgspec.Struct, gc=False):
     open: int
     lead_id: int | None = None
     whole: Person | None = None
+    quiet: frozenset[int] | None = None
+    sent: dict[str, str] | None = None
     lead_action: str | None = None
     note: tuple[str | None, str | None] | None = None
     detail: Detail | None = None

@@ -184,16 +184,11 @@ class LeadRow(msgspec.Struct, gc=False):
         """Whether what is written depends on what Marketo holds."""
         return self.if_blank is not None or self.on_create is not None
 
-    def body(self) -> LeadFields:
-        """The row as Sync Leads takes it."""
+    def body(self, action: Action) -> LeadFields:
+        """The row as Sync Leads takes it; a call that only creates has its guarded fields."""
+        if self.guarded and action == Action.CREATE_ONLY:
+            return {self.name: self.value, **(self.if_blank or {}), **(self.on_create or {}), **self.fields}
         return {self.name: self.value, **self.fields}
-
-    def creating(self) -> LeadRow:
-        """The row for a person whom it creates: with its guarded fields."""
-        if not self.guarded:
-            return self
-        fields = {**(self.if_blank or {}), **(self.on_create or {}), **self.fields}
-        return msgspec.structs.replace(self, fields=fields, if_blank=None, on_create=None)
 
 
 class Found(NamedTuple):
@@ -285,24 +280,25 @@ class LeadCalls:
         guarded = [row for row in rows if row.if_blank]
         held = self._read(guarded, "id") if guarded else {}
         to_write: list[LeadRow] = []
-        details: dict[str | int, Detail] = {}
+        asked: dict[str | int, tuple[LeadRow, Detail]] = {}
         for row in rows:
             writing, detail = _under_guard(row, next(iter(held.get(str(row.value), ())), None))
-            if detail:
-                details[row.key] = detail
-            if writing.fields or row.key not in details:
+            asked[row.key] = row, detail
+            if writing.fields or not row.guarded:
                 to_write.append(writing)
             else:
-                fates.append((row, row.entries, Found(int(row.value), MATCHED, None, detail)))
-        for row, reply in self._send_each(to_write, Action.UPDATE_ONLY):
+                fates.append((row, row.entries, Found(int(row.value), MATCHED, None, detail or None)))
+        for writing, reply in self._send_each(to_write, Action.UPDATE_ONLY):
+            row, detail = asked[writing.key]
             if isinstance(reply, OutcomeUnknownError):
                 raise reply
             if reply.status:
-                fates.append((row, row.entries, Found(int(row.value), reply.status, None, details.get(row.key))))
+                fates.append((row, row.entries, Found(int(row.value), reply.status, None, detail or None)))
             elif reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND) or reply.other_lead is not None:
+                # The row as it was asked for: if it is tried again, its guards look again.
                 fates.append((row, row.entries, Gone(_refusal(reply, Category.LEAD_NOT_FOUND))))
             else:
-                fates += self._refused(row, reply, self.write_by_id)
+                fates += self._refused(writing, reply, self.write_by_id)
         return fates
 
     def write_by_key(self, rows: Sequence[LeadRow]) -> Fates:
@@ -337,17 +333,7 @@ class LeadCalls:
             return fates
         if not self.creates.allowed:
             return fates + [(row, row.entries, HELD) for row in missing]
-        return fates + self._create_with_guards(missing)
-
-    def _create_with_guards(self, rows: Sequence[LeadRow]) -> Fates:
-        askable = [row.creating() for row in rows if _queryable(row) or not row.guarded]
-        # Marketo cannot be asked for a value with a comma: nobody's guarded field is overwritten on a guess.
-        unasked = [_under_guard(row, None)[0] for row in rows if row.guarded and not _queryable(row)]
-        fates = self._upsert(askable, Action.CREATE_ONLY) if askable else []
-        if unasked:
-            only_new = self._policy.mode == "create_missing"
-            fates += self._upsert(unasked, Action.CREATE_ONLY if only_new else Action.CREATE_OR_UPDATE)
-        return fates
+        return fates + self._upsert(missing, Action.CREATE_ONLY)
 
     def _upsert(self, rows: Sequence[LeadRow], action: Action) -> Fates:
         fates: Fates = []
@@ -358,8 +344,8 @@ class LeadCalls:
             if isinstance(reply, OutcomeUnknownError):
                 lost.setdefault(id(reply), (reply, []))[1].append(row)
             elif reply.status and reply.lead_id is not None:
-                kept: Detail | None = {"kept": list(row.on_create)} if row.on_create else None
-                fates.append((row, row.entries, Found(reply.lead_id, reply.status, None, kept)))
+                detail = None if reply.status == CREATED else _under_guard(row, None)[1]
+                fates.append((row, row.entries, Found(reply.lead_id, reply.status, None, detail or None)))
             elif reply.code == SEVERAL_LEADS_MATCH:
                 ambiguous.append((row, reply))
             elif reply.status or reply.code == LEAD_EXISTS:
@@ -400,15 +386,21 @@ class LeadCalls:
         everything else is written as to anybody who was there before. Or the answer left the id out.
         """
         leads = self._read([row for row, _ in existing], self._policy.lookup_field) if existing else {}
-        told: list[tuple[LeadRow, Fate]] = []
+        fates: Fates = []
         appeared: list[tuple[LeadRow, Fate]] = []
+        unasked: list[LeadRow] = []
         for row, reply in existing:
             found = leads.get(str(row.key))
             fate = self._pick(found, reply.status or MATCHED) if found else _refusal(reply)
-            (told if reply.status else appeared).append((row, fate))
-        fates: Fates = [(row, row.entries, fate) for row, fate in told]
-        plain = [(self.row(row.key, row.entries, by_id=False), fate) for row, fate in appeared]
-        return fates + self._write_picked(plain, leads)
+            if reply.status:
+                fates.append((row, row.entries, fate))
+            elif not _queryable(row) and self._policy.mode != "create_missing":
+                unasked.append(row)
+            else:
+                appeared.append((row, fate))
+        fates += self._write_picked(appeared, leads)
+        # Marketo cannot be asked for a value with a comma: nobody's guarded field is overwritten on a guess.
+        return fates + (self._upsert(unasked, Action.UPDATE_ONLY) if unasked else [])
 
     def _write_picked(self, picked: Iterable[tuple[LeadRow, Fate]], leads: dict[str, list[JsonObject]]) -> Fates:
         """Write the fields of rows whose lead is known now, unless existing leads are to stay as they are."""
@@ -466,7 +458,7 @@ class LeadCalls:
         fates: Fates = []
         for number, entries in enumerate(parts):
             alone = self.row(row.key, entries, by_id=row.name == "id")
-            alone.value = row.value
+            alone.value, alone.denials, alone.denied_since = row.value, row.denials, row.denied_since
             if not COMPANY_FIELDS & row.fields.keys():
                 alone = _without_company(alone)
             for sent, sent_entries, fate in send([alone]):
@@ -525,16 +517,16 @@ class LeadCalls:
         self, rows: Sequence[LeadRow], action: Action
     ) -> Iterator[tuple[LeadRow, RowReply | OutcomeUnknownError]]:
         """A field that Marketo does not have (any more) refuses all rows that name it, without a call for each."""
-        for batch in _below_1_mb(rows):
+        for batch in _below_1_mb(rows, action):
             yield from send_each(
                 batch,
                 lambda part: self._sync_or_lose(part, action),
                 (FIELD_NOT_FOUND,),
-                lambda row: frozenset(row.fields),
+                lambda row: frozenset(row.body(action)),
             )
 
     def _sync_or_lose(self, rows: Sequence[LeadRow], action: Action) -> list[RowReply | OutcomeUnknownError]:
-        bodies = [row.body() for row in rows]
+        bodies = [row.body(action) for row in rows]
         partition = self._policy.partition_name
         if action == Action.UPDATE_ONLY:
             return list(self._marketo.sync_leads(bodies, action, rows[0].name, partition))
@@ -552,7 +544,8 @@ class LeadCalls:
         Rows whose key cannot be asked for are as if not found.
         """
         fold = str if filter_type == "id" else self._policy.fold
-        names = dict.fromkeys(name for row in rows for name in row.if_blank or ())
+        guarded = (name for row in rows if row.guarded for name in (*(row.if_blank or ()), *(row.on_create or ())))
+        names = [name for name in dict.fromkeys(guarded) if name != ACQUISITION_FIELD]
         fields = list(dict.fromkeys(["id", filter_type, "updatedAt", *names]))
         values = [str(row.value) for row in rows if _queryable(row)]
         found: dict[str, list[JsonObject]] = {}
@@ -577,12 +570,14 @@ def _under_guard(row: LeadRow, held: JsonObject | None) -> tuple[LeadRow, Detail
     """
     if not row.guarded:
         return row, {}
-    fields, kept = dict(row.fields), [name for name in row.on_create or () if name != ACQUISITION_FIELD]
+    fields, known = dict(row.fields), held or {}
+    kept = [name for name, value in (row.on_create or {}).items() if known.get(name) != value]
     for name, value in (row.if_blank or {}).items():
         if held is not None and held.get(name) in (None, ""):
             fields[name] = value
-        else:
+        elif known.get(name) != value:
             kept.append(name)
+    kept = [name for name in kept if name != ACQUISITION_FIELD]
     return msgspec.structs.replace(row, fields=fields, if_blank=None, on_create=None), ({"kept": kept} if kept else {})
 
 
@@ -636,8 +631,10 @@ def _queryable(row: LeadRow) -> bool:
     return can_be_queried(row.value)
 
 
-def _below_1_mb(rows: Sequence[LeadRow]) -> Iterator[Sequence[LeadRow]]:
-    """Batches whose bodies fit into a call; 300 rows nearly always do."""
+def _below_1_mb(rows: Sequence[LeadRow], action: Action) -> Iterator[Sequence[LeadRow]]:
+    """Batches whose bodies fit into a call; 300 rows nearly always do. None of no rows."""
+    if not rows:
+        return
     if sum(len(entry.line) for row in rows for entry in row.entries) < MAX_BODY_BYTES // 2:
         # Rows are made of what their records say; should the names be so much longer, a 413 halves the call.
         yield rows
@@ -645,7 +642,7 @@ def _below_1_mb(rows: Sequence[LeadRow]) -> Iterator[Sequence[LeadRow]]:
     batch: list[LeadRow] = []
     size = 0
     for row in rows:
-        length = len(_encode(row.body())) + 1
+        length = len(_encode(row.body(action))) + 1
         if batch and size + length > MAX_BODY_BYTES:
             yield batch
             batch, size = [], 0

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.lead_calls import Creates, Fate, Fates, LeadCalls, LeadRow
     from destination_marketo_programs.delivery.memberships import MembershipStage
     from destination_marketo_programs.delivery.settlement import Settlement
-    from destination_marketo_programs.model import Target
+    from destination_marketo_programs.model import LeadFields, Target
 
 WRITTEN_LEADS_REMEMBERED = 50_000
+UNKNOWN_FIELDS = 0
+"""Stands for the fingerprint of fields that were written before this run."""
 VISIBLE_SOON = -2
 """The batch of rows whose lead was created a moment ago."""
 LINE_BYTES_TAKEN_AS_BODY = MAX_BODY_BYTES // MAX_ROWS_PER_CALL
@@ -53,6 +55,11 @@ class NewLeads:
 
     def __contains__(self, lead_id: object) -> bool:
         return lead_id in self._now or lead_id in self._before
+
+    def give_up(self, lead_id: int) -> None:
+        """This lead was denied for so long that it is taken for gone: no further denial of it is waited out."""
+        self._now.discard(lead_id)
+        self._before.discard(lead_id)
 
     def pause(self, denials: int, denied_since: float, now: float) -> float | None:
         """Seconds to the next try after so many denials; None if the lead should be visible by now."""
@@ -191,17 +198,26 @@ class LeadStage:
                 continue
             when = fate if isinstance(fate, Later) else self._visible_at(row, fate, now)
             if when is not None:
-                later.setdefault(when, {})[row.key] = row
+                again = later.setdefault(when, {})
+                again[row.key] = self._joined(again.get(row.key), row)
                 waiting.add(row.key)
             else:
                 self._ended(row, entries, fate)
-        for when, again in later.items():
-            self._delayed.add(when.not_before, list(again.values()))
+        for when, rows_again in later.items():
+            self._delayed.add(when.not_before, list(rows_again.values()))
         if held:
             self._held.append(list(held.values()))
         for key, parked in self._line.end(row.key for row in rows if row.key not in waiting):
             self._ready[key] = parked
             self._bytes += sum(map(_body_bytes, parked))
+
+    def _joined(self, held: LeadRow | None, row: LeadRow) -> LeadRow:
+        """One row for records of one person that were sent one by one and are all to be sent again."""
+        if held is None:
+            return row
+        joined = self._row_of(row.key, [*held.entries, *row.entries])
+        joined.denials, joined.denied_since = row.denials, row.denied_since
+        return joined
 
     def _visible_at(self, row: LeadRow, fate: Fate, now: float) -> Later | None:
         """When a lead is asked for again that Marketo denies although this run has created it."""
@@ -210,7 +226,10 @@ class LeadStage:
         row.denials += 1
         row.denied_since = row.denied_since or now
         pause = self._new.pause(row.denials, row.denied_since, now)
-        return None if pause is None else Later(now + pause, VISIBLE_SOON)
+        if pause is None:
+            self._new.give_up(int(row.value))
+            return None
+        return Later(now + pause, VISIBLE_SOON)
 
 
 class Leads:
@@ -273,6 +292,9 @@ class Leads:
             person = entry.person
             lead_id = entry.lead_id if entry.lead_id is not None else person.marketo_id
             if lead_id is not None:
+                if entry.lead_id is not None and person.key is not None and person.key not in self._written:
+                    # Other records of this person go by the same id, one after the other.
+                    self._written[person.key] = (lead_id, UNKNOWN_FIELDS)
                 self._named(entry, lead_id)
                 continue
             key = person.key
@@ -284,7 +306,7 @@ class Leads:
                 by_key_accept(key, entry)
                 continue
             known_id, fingerprint = written
-            if not self._writes_existing or fingerprint == hash(_encode(person.fields)):
+            if not self._writes_existing or fingerprint == _fingerprint(person.fields, person.if_blank):
                 self._found(entry, known_id, MATCHED)
             else:
                 # By its id: asked by its key again so soon, Marketo might create it a second time.
@@ -317,12 +339,14 @@ class Leads:
         if entry.lookup is Lookup.BY_KEY:
             entry.denied = [*(entry.denied or ()), target]
             return
-        self._look_again(entry, [target], refusal)
+        quiet = [each for each in entry.targets if entry.quiet and each.program_id in entry.quiet]
+        self._look_again(entry, [target, *quiet], refusal)
 
     def _look_again(self, entry: Entry, denied: list[Target], refusal: Refusal) -> None:
         if entry.whole is not None:
             # Another lead than the one that memory knows gets everything that the record says.
             entry.person, entry.whole = entry.whole, None
+        entry.quiet = None
         key = entry.person.key
         if key is None:
             entry.lookup, entry.second = Lookup.DONE, refusal
@@ -398,7 +422,11 @@ class Leads:
         """A lead written with these fields need not be written with them again in this run."""
         if len(self._written) >= WRITTEN_LEADS_REMEMBERED // 2:
             self._written_before, self._written = self._written, {}
-        self._written[key] = (lead_id, hash(_encode(row.fields)))
+        self._written[key] = (lead_id, _fingerprint(row.fields, row.if_blank))
+
+
+def _fingerprint(fields: LeadFields, if_blank: LeadFields | None) -> int:
+    return hash(_encode(fields) if if_blank is None else _encode((fields, if_blank)))
 
 
 def _body_bytes(entry: Entry) -> int:

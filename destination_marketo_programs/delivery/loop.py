@@ -32,6 +32,7 @@ logger = logging.getLogger("airbyte.delivery")
 
 DUE_CHECK_SECONDS = 0.2
 EVENTS_BEFORE_DISPATCH = 8
+DEAD_ENDS_SEEN = 5
 UNDURABLE_BEFORE_COMMIT = 100_000
 """Decided records after which a store that likes to gather is committed all the same."""
 PROGRESS_SECONDS = 30.0
@@ -39,6 +40,9 @@ STOP_GRACE_SECONDS = 5.0
 """How long calls in flight may still end after the process was asked to end."""
 OWN_END_GRACE_SECONDS = 130.0
 """How long they may after an end of our own making: longer than any call that creates people may take."""
+
+
+REPORT_AND_SYNC_AGAIN = "This is a fault of the connector: report it. Sync again; what was acknowledged is delivered."
 
 
 class Terminated(Exception):  # noqa: N818 - it is what happened, not an error
@@ -116,6 +120,7 @@ class Loop:
         self._input_failure: BaseException | None = None
         self._stop_deadline = NEVER
         self._next_due_check = 0.0
+        self._dead_ends = 0
         self._next_commit = 0.0
         self._next_turn = 0.0
         self._next_progress = 0.0
@@ -292,13 +297,17 @@ class Loop:
             self._workers.submit(self._work, call)
 
     def _look_for_a_dead_end(self, now: float, in_flight: int) -> None:
-        """At the end of the input something always is in flight or due, until nothing waits."""
-        if not self._input_ended or in_flight or not self._work_waits():
-            return
-        if all(stage.due_in(now) == NEVER for stage in self._stages):
+        """At the end of the input something always is in flight or due, until nothing waits.
+
+        Seen once it is no proof: what a stage has just done may give it something to do in the next turn.
+        """
+        dead = self._input_ended and not in_flight and self._work_waits()
+        dead = dead and all(stage.due_in(now) == NEVER for stage in self._stages)
+        self._dead_ends = self._dead_ends + 1 if dead else 0
+        if self._dead_ends >= DEAD_ENDS_SEEN:
             raise IncompleteRunError(
-                f"{counted(sum(map(len, self._stages)), 'record')} still waits, and no call is due for any of them. "
-                "This is a fault of the connector: report it. Sync again; what was acknowledged is delivered."
+                f"{counted(sum(map(len, self._stages)), 'record still waits', 'records still wait')}, and no call is "
+                f"due for any of them. {REPORT_AND_SYNC_AGAIN}"
             )
 
     def _work(self, call: Call) -> None:
@@ -328,10 +337,7 @@ class Loop:
         tally = self._settlement.tally
         owed = missing_from(tally)
         if owed:
-            raise IncompleteRunError(
-                f"The run ended with {owed}. This is a fault of the connector: report it. Sync again; what was "
-                "acknowledged is delivered."
-            )
+            raise IncompleteRunError(f"The run ended with {owed}. {REPORT_AND_SYNC_AGAIN}")
 
     def _report_progress(self) -> None:
         now = self._clock()

@@ -128,9 +128,26 @@ class MembershipStage:
         return self._waiting + len(self._delayed)
 
     def accept(self, entry: Entry, lead_id: int) -> None:
-        """Let a record become a member of all its programs."""
+        """Let a record become a member of all its programs but those for which memory knows nothing new to say."""
+        quiet = entry.quiet
+        if quiet is None:
+            for target in entry.targets:
+                self.accept_target(entry, target, lead_id)
+        elif len(quiet) == len(entry.targets):
+            self._settle_quiet(entry, lead_id)
+        else:
+            for target in entry.targets:
+                if target.program_id not in quiet:
+                    self.accept_target(entry, target, lead_id)
+
+    def _settle_quiet(self, entry: Entry, lead_id: int) -> None:
+        """The lead is there: what memory knows of the other programs holds."""
+        if entry.quiet is None:
+            return
+        quiet, entry.quiet = entry.quiet, None
         for target in entry.targets:
-            self.accept_target(entry, target, lead_id)
+            if target.program_id in quiet:
+                self._settle.deliver(entry, target, lead_id, Result.UNCHANGED, None)
 
     def accept_target(self, entry: Entry, target: Target, lead_id: int) -> None:
         """Let a record become a member of one program. Of several statuses for one lead, the highest is sent."""
@@ -144,13 +161,14 @@ class MembershipStage:
 
     def _place(self, program: _Program, entry: Entry, target: Target, lead_id: int) -> None:
         status = target.program_status
+        if program.sent and self._would_move_back(program, target, lead_id):
+            self._settle.supersede(entry, target, lead_id, None)
+            self._settle_quiet(entry, lead_id)
+            return
         held = program.status_of.get(lead_id)
         if held == status:
             program.groups[status][lead_id].append(entry)
         elif held is None:
-            if program.sent and self._would_move_back(program, target, lead_id):
-                self._settle.supersede(entry, target, lead_id, None)
-                return
             self._enter(program, target.program_id, status, lead_id, [entry])
         else:
             rank = self._statuses.rank
@@ -295,6 +313,7 @@ class MembershipStage:
             self._delayed.add(now + pause, Batch(batch.program_id, batch.status, again, denials, since))
             return ()
         for lead_id, entries in again.items():
+            self._new.give_up(lead_id)
             self._deny(batch.program_id, lead_id, entries, replies[lead_id])
         return again
 
@@ -309,6 +328,7 @@ class MembershipStage:
             target = target_in(entry, batch.program_id)
             if target.program_status == batch.status:
                 self._settle.reject(entry, target, refusal, lead_id)
+                self._settle_quiet(entry, lead_id)
             else:
                 lower.append(entry)
         for entry in lower:
@@ -347,6 +367,7 @@ class MembershipStage:
                 before = before if before is UNSET else status
             else:
                 self._settle.supersede(entry, target, lead_id, status)
+            self._settle_quiet(entry, lead_id)
 
     def _fields_written(self, membership: Membership, refused: Sequence[tuple[LeadFields, RowReply]]) -> None:
         program_id, lead_id = membership.program_id, membership.lead_id
@@ -358,6 +379,7 @@ class MembershipStage:
                 continue
             refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
             self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
+            self._settle_quiet(entry, lead_id)
         self._delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
         self._free(self._programs[program_id], program_id, (lead_id,))
 

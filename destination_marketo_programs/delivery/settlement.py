@@ -46,10 +46,10 @@ class Done(NamedTuple):
     rejected: bool
 
 
-class Memory(Protocol):
-    """What settlement tells whoever remembers what was sent, between two syncs."""
+class Learning(Protocol):
+    """Told what was sent, and remembers it until another sync."""
 
-    def sent(self, entry: Entry, target: Target, lead_id: int, result: Result) -> dict[str, str] | None:
+    def sent(self, entry: Entry, target: Target, lead_id: int | None, result: Result) -> dict[str, str] | None:
         """Fingerprints of what the record says, to be stored with its outcome; None if nothing is remembered."""
 
     def durable(self) -> None:
@@ -79,7 +79,7 @@ class Settlement:
         *,
         dry_run: bool = False,
         on_settled: Callable[[Entry], None] | None = None,
-        memory: Memory | None = None,
+        memory: Learning | None = None,
         count_by_state: bool = False,
     ) -> None:
         self.tally = tally
@@ -168,9 +168,15 @@ class Settlement:
             outcome.code, outcome.message = entry.note or (None, message)
             outcome.lookup_value, outcome.from_status = lookup_value, before
             if self._memory is not None:
-                outcome.sent = self._memory.sent(entry, target, lead_id or 0, result) or UNSET
+                outcome.sent = self._memory.sent(entry, target, lead_id, result) or UNSET
             self._store.add(outcome)
         self._close(entry)
+
+    def remember(self, entry: Entry, target: Target, lead_id: int | None) -> None:
+        """Nothing new is said of this record and program: nothing was sent."""
+        self.tally.remembered += 1
+        entry.sent = None
+        self.deliver(entry, target, lead_id, Result.UNCHANGED, None)
 
     def supersede(self, entry: Entry, target: Target, lead_id: int | None, by_status: str | None) -> None:
         """Another status for the same lead and program, one that counts for more, is sent in its place.
@@ -184,6 +190,8 @@ class Settlement:
         name = "Another status that counts for more" if by_status is None else f'The status "{by_status}"'
         message = f"{name} {'would be' if self._dry_run else 'was'} set in its place."
         outcome = self._outcome(entry, target, Result.SKIPPED, lead_id)
+        if self._memory is not None:
+            outcome.sent = self._memory.sent(entry, target, lead_id, Result.SKIPPED) or UNSET
         self._refuse(entry.ticket, entry.stream, outcome, Refusal(Category.SUPERSEDED, None, message))
         self._close(entry)
 

@@ -51,6 +51,10 @@ class Statuses:
         rank = self.rank(program_id, held)
         return rank != UNKNOWN and rank >= self.rank(program_id, wanted)
 
+    def further(self, program_id: int, status: str, than: str) -> bool:
+        """Whether a status counts for more than another one of the program."""
+        return self.rank(program_id, status) > self.rank(program_id, than)
+
     def moves(self, program_id: int, before: str, status: str) -> bool:
         """Whether Marketo would change a member's status: forward and sideways, never to a lower step.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from destination_marketo_programs.config.bulk import bulk_obstacles
 from destination_marketo_programs.marketo.bulk_import import MAX_FILE_BYTES
 from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 
@@ -77,24 +78,15 @@ DEFAULT_PACE = ImportPace()
 def why_not_by_file(settings: Settings, partitions: int) -> str | None:
     """The setting that an import cannot keep its promise for; None if files may be used.
 
-    A file finds people by email only, always creates and updates, takes the most recently updated of several people,
-    knows no partition, and sets no field only for some people.
-
     Args:
         settings: the configuration.
         partitions: lead partitions that the API user sees.
     """
-    lead_sync = settings.lead_sync
-    obstacles = (
-        (lead_sync.lookup_field != "email", "lead_sync.lookup_field"),
-        (lead_sync.mode != "create_or_update", "lead_sync.mode"),
-        (bool(lead_sync.partition_name), "lead_sync.partition_name"),
-        (lead_sync.duplicate_leads != "most_recently_updated", "lead_sync.duplicate_leads"),
-        (lead_sync.acquisition_program != "leave", "lead_sync.acquisition_program"),
-        (any(m.write in ("on_create", "if_blank") for m in settings.field_mappings), "field_mappings[].write"),
-        (partitions > 1, "several lead partitions and a blank lead_sync.partition_name"),
-    )
-    return next((setting for applies, setting in obstacles if applies), None)
+    obstacle = next(bulk_obstacles(settings.lead_sync, settings.field_mappings), None)
+    if obstacle is not None:
+        return obstacle.setting
+    several = partitions > 1 and settings.delivery.method == "auto"
+    return "several lead partitions and a blank lead_sync.partition_name" if several else None
 
 
 class Forecast(NamedTuple):

@@ -33,6 +33,7 @@ class Record(NamedTuple):
         targets: programs without an outcome, each (program id, status, event); the first is the next to be reached.
         rejections: outcomes of the programs that rejected it, as plain members.
         best: the best of its outcomes so far.
+        sent: fingerprints for memory.
     """
 
     stream: int
@@ -44,6 +45,7 @@ class Record(NamedTuple):
     line: bytes
     rejections: tuple[dict[str, object], ...] = ()
     best: int = 0
+    sent: dict[str, str] | None = None
 
 
 class Records:
@@ -80,6 +82,7 @@ class Records:
                 entry.line,
                 _plain(entry),
                 int(entry.best),
+                entry.sent,
             )
         )
 
@@ -106,6 +109,7 @@ class Records:
             len(targets),
             rejections=rejections,
             best=Best(record.best),
+            sent=record.sent,
         )
 
     def entry_for_rest(self, record: Record, born: float) -> Entry:

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
-from destination_marketo_programs.text import named, quoted
+from destination_marketo_programs.text import named, on_one_line, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
-
-_LONGEST_KEY = 80
 
 
 def fate(outcome: Outcome) -> str:
@@ -26,7 +24,7 @@ def fate(outcome: Outcome) -> str:
             new = "be created in Marketo and " if outcome.lead_action == "created" else ""
             return f"would {new}become a member with status {status}"
         case Result.UPDATED:
-            note = f" ({_on_one_line(outcome.message)})" if outcome.message else ""
+            note = f" ({on_one_line(outcome.message)})" if outcome.message else ""
             return f"would move from {quoted(before or '')} to {status}{note}"
         case Result.UNCHANGED if before is not None and before != outcome.program_status:
             return f"stays at {quoted(before)}, which is past {status}"
@@ -43,8 +41,8 @@ def fate(outcome: Outcome) -> str:
 
 def record_name(outcome: Outcome, *, with_stream: bool) -> str:
     """The key, with `#` before a mere position, and the stream where there are several."""
-    key = ("#" if outcome.record_key_is_position else "") + _on_one_line(outcome.record_key)
-    return f"{_on_one_line(outcome.stream)} {key}" if with_stream else key
+    key = ("#" if outcome.record_key_is_position else "") + on_one_line(outcome.record_key)
+    return f"{on_one_line(outcome.stream)} {key}" if with_stream else key
 
 
 def program_name(program_id: int | None, programs: Mapping[int, Program]) -> str:
@@ -63,10 +61,4 @@ def sentence(outcome: Outcome, programs: Mapping[int, Program], *, with_stream: 
 
 
 def _reason(outcome: Outcome) -> str:
-    return _on_one_line(outcome.message or explain(outcome.category, outcome.code).title, longest=300)
-
-
-def _on_one_line(text: str, longest: int = _LONGEST_KEY) -> str:
-    """The text without characters that a terminal would obey, and of bearable length."""
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return printable if len(printable) <= longest else printable[:longest] + "…"
+    return on_one_line(outcome.message or explain(outcome.category, outcome.code).title, longest=300)

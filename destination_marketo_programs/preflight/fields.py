@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from destination_marketo_programs.config.bulk import GUARDS
 from destination_marketo_programs.mapping import FieldCatalog, WritableField
 from destination_marketo_programs.mapping.sources import sources_of
 from destination_marketo_programs.model import Problem
@@ -22,7 +23,6 @@ _NO_KEYS = (_LEAD_ID, "cookies", "leadPartitionId")
 """Searchable, and still nothing that a record would name a person by; for `id` there is another way."""
 _EMAIL = "email"
 _EXPORT = "Admin > Field Management > Export Field Names lists the REST API names."
-_GUARDS = ("on_create", "if_blank")
 
 _WHOLE = "whole numbers only"
 _DECIMAL = "numbers only"
@@ -193,7 +193,7 @@ def field_notes(settings: Settings, catalog: FieldCatalog) -> Iterator[str]:
     if dropped:
         names = joined([quoted(name) for name in dropped])
         yield f"Marketo has no writable field {names}, so this part of Mobly's leads is left out."
-    guarded = [at for at, mapping in enumerate(settings.field_mappings) if mapping.write in _GUARDS]
+    guarded = [at for at, mapping in enumerate(settings.field_mappings) if mapping.write in GUARDS]
     if guarded:
         yield (
             f"Field {numbered(guarded, 'mapping')} {'depends' if len(guarded) == 1 else 'depend'} on what Marketo has: "

@@ -15,20 +15,9 @@ if TYPE_CHECKING:
 
 
 def partition_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
-    """A partition that Marketo does not have or does not show; and bulk import, which chooses among several itself."""
+    """A partition that Marketo does not have or does not show."""
     name = settings.lead_sync.partition_name
-    if facts.partitions is None:
-        return
-    if not name:
-        if len(facts.partitions) > 1 and settings.delivery.method == "bulk":
-            yield Problem(
-                ("delivery", "method"),
-                "Bulk import may put new people into another lead partition, but lead_sync.partition_name is blank and "
-                f"Marketo has {len(facts.partitions):,} partitions.",
-                "Set the method to auto or rest, which use the API user's own partition or lead_sync.partition_name.",
-            )
-        return
-    if name in facts.partitions:
+    if not name or facts.partitions is None or name in facts.partitions:
         return
     near = Names(facts.partitions).nearest(name)
     spelled = near is not None and folded(near) == folded(name)
@@ -47,9 +36,10 @@ def partition_notes(settings: Settings, facts: Facts) -> Iterator[str]:
     """Several partitions, and none chosen."""
     if settings.lead_sync.partition_name or facts.partitions is None or len(facts.partitions) < 2:  # noqa: PLR2004
         return
+    several = f"Marketo has several lead partitions ({listed(facts.partitions)}), and lead_sync.partition_name is blank"
+    if settings.delivery.method == "bulk":
+        yield f"{several}: Marketo chooses the partition of people whom a bulk import creates."
+        return
     creates = settings.lead_sync.mode != "match_only"
-    yield (
-        f"Marketo has several lead partitions ({listed(facts.partitions)}), and lead_sync.partition_name is blank"
-        + (": new people go to the API user's default partition, and" if creates else ", so")
-        + " bulk import is not used."
-    )
+    by_rest = ": new people go to the API user's default partition, and" if creates else ", so"
+    yield f"{several}{by_rest} bulk import is not used."

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fix", action="store_true", help="send again what is behind or missing")
     parser.add_argument(
         "--max-export-mb",
-        type=_megabytes,
+        type=megabytes,
         default=DEFAULT_EXPORT_MB,
         metavar="N",
         help="largest bulk extract, of the 500 MB that a company has per day; 0 = none (default: %(default)s)",
@@ -303,11 +303,12 @@ def _since(given: str) -> str:
     try:
         time = datetime.fromisoformat(given)
     except ValueError:
-        raise _CannotReconcileError(f"--since {given} is not a date. Write it like 2026-11-20.") from None
+        raise _CannotReconcileError("The value of --since is not a date. Write it like 2026-11-20.") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).strftime(_AT)
 
 
-def _megabytes(text: str) -> int:
+def megabytes(text: str) -> int:
+    """A number of megabytes; argparse names this function in its message."""
     number = int(text)
     if number < 0:
         raise ValueError(text)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+from destination_marketo_programs.report.output import output, reader_has_gone, say
 from destination_marketo_programs.report.summarise import shell_word
 from destination_marketo_programs.report.text import headline, render_text, sums
 from destination_marketo_programs.report.writing import as_json, summary_of, write_rejected, write_report
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DEFAULT_OUTPUT = "report.html"
+EXIT_FAILED = 1
+EXIT_STOPPED = 130
 FILE_WIDTH = 100
 """Width of text that goes to no terminal."""
 
@@ -48,15 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the report. Returns 0, or 1 with the reason on stderr."""
+    """Write the report. Returns 0; 1 with the reason on stderr; 130 if it was stopped."""
     try:
         _write(args)
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    except BrokenPipeError:
+        reader_has_gone()
+        return EXIT_FAILED
     except StorageError as error:
         _complain(str(error))
-        return 1
+        return EXIT_FAILED
     except OSError as error:
         _complain(f"{error.filename or 'the output'} cannot be written: {error.strerror or error}.")
-        return 1
+        return EXIT_FAILED
     return 0
 
 
@@ -70,16 +77,16 @@ def _write(args: argparse.Namespace) -> None:
             written = write_report(args.outcomes, Path(args.output or DEFAULT_OUTPUT), on_progress=on_progress)
         summary = written.summary
         counts = sums(summary.leads, summary.outcomes)
-        _say(f"{headline(summary)}\n{counts}\nPage: {shell_word(str(written.page))}\n")
+        say(f"{headline(summary)}\n{counts}\nPage: {shell_word(str(written.page))}\n")
         return
     if args.format == "csv":
-        with _output(args.output, encoding="utf-8-sig") as file, _progress() as on_progress:
+        with output(args.output, encoding="utf-8-sig") as file, _progress() as on_progress:
             write_rejected(args.outcomes, file, on_progress=on_progress)
         return
     with _progress() as on_progress:
         summary = summary_of(args.outcomes, on_progress=on_progress)
     text = as_json(summary) + "\n" if args.format == "json" else render_text(summary, _width(to_file=bool(args.output)))
-    with _output(args.output, encoding="utf-8") as file:
+    with output(args.output, encoding="utf-8") as file:
         file.write(encodable(text))
 
 
@@ -87,26 +94,6 @@ def _width(*, to_file: bool) -> int:
     if to_file or not sys.stdout.isatty():
         return FILE_WIDTH
     return min(MAX_WIDTH, max(40, shutil.get_terminal_size((FILE_WIDTH, 25)).columns))
-
-
-@contextmanager
-def _output(path: str | None, *, encoding: str) -> Iterator[TextIO]:
-    if path:
-        with Path(path).open("w", encoding=encoding, errors="replace", newline="") as file:
-            yield file
-        return
-    # Standard output takes what the data say, whatever the locale can say.
-    sys.stdout.flush()
-    stream = io.TextIOWrapper(sys.stdout.buffer, encoding=encoding, errors="replace", newline="", write_through=True)
-    try:
-        yield stream
-    finally:
-        stream.detach().flush()
-
-
-def _say(text: str) -> None:
-    with _output(None, encoding="utf-8") as file:
-        file.write(encodable(text))
 
 
 @contextmanager

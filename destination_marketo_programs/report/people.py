@@ -56,6 +56,11 @@ def who_is(data: bytes | msgspec.Raw) -> Who:
     )
 
 
+def is_email_column(path: str) -> bool:
+    """Whether a column, named by its path, is one of those that a person's email is taken from."""
+    return _folded(path.rpartition(".")[2][:_MAX_NAME]) in _EMAIL
+
+
 @lru_cache(maxsize=4096)
 def _folded(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())

@@ -40,7 +40,7 @@ MAX_BARS = 200
 MAX_PARTS_SHOWN = 50
 
 _WHO_ORDER = ("you", "source", "nobody")
-_LEN_DAY, _LEN_MONTH = len("2026-11-23"), len("2026-11")
+_LEN_MINUTE, _LEN_DAY, _LEN_MONTH = len("2026-11-23T10:00"), len("2026-11-23"), len("2026-11")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -227,7 +227,13 @@ def _bars(tally: Tally) -> list[Bar]:
     syncs: dict[str, list[RunTally]] = {}
     for run in runs:
         syncs.setdefault(run.sync, []).append(run)
-    bars = [_bar(attempts[0].started_at[:16].replace("T", " "), attempts, tally) for attempts in syncs.values()]
+    minutes = Counter(attempts[0].started_at[:_LEN_MINUTE] for attempts in syncs.values())
+    bars = []
+    for attempts in syncs.values():
+        started = attempts[0].started_at
+        alone = minutes[started[:_LEN_MINUTE]] == 1
+        label = started[:_LEN_MINUTE] if alone else f"{started.rstrip('Z')} {attempts[0].number}"
+        bars.append(_bar(label.replace("T", " "), attempts, tally))
     for length in (_LEN_DAY, _LEN_MONTH):
         if len(bars) > MAX_BARS:
             periods: dict[str, list[RunTally]] = {}

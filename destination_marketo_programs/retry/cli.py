@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
-from destination_marketo_programs.retry.delivering import deliver_messages
+from destination_marketo_programs.report.output import reader_has_gone, say
+from destination_marketo_programs.retry.delivering import EXIT_STOPPED, deliver_messages
 from destination_marketo_programs.retry.edits import EditError, read_edits
 from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import StorageError, reader_for
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | None = None) -> int:
-    """Send them. Returns the exit code of the delivery, or 1 with the reason on stderr.
+    """Send them. Returns the exit code of the delivery; 1 with the reason on stderr; 130 if it was stopped.
 
     Args:
         args: as `add_arguments` declares them.
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
         edits = read_edits(Path(args.edit)) if args.edit else None
         reader = reader_for(loaded.settings.object_storage_config)
         with Selection(args.outcomes, categories=args.category, edits=edits, reader=reader) as selection:
-            _say(plan_of(selection, dry_run=args.dry_run))
+            say(plan_of(selection, dry_run=args.dry_run))
             if args.dry_run or not selection.chosen:
                 return 0
             if deliver is not None:
@@ -61,6 +62,11 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
             return deliver_messages(loaded.settings, loaded.problems, selection.streams(), selection.messages())
     except (StorageError, EditError, JsonFileError) as error:
         return _complain(str(error))
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    except BrokenPipeError:
+        reader_has_gone()
+        return FAILED
     except OSError as error:
         return _complain(f"{error.filename} cannot be read: {error.strerror}.")
 
@@ -90,11 +96,6 @@ def plan_of(selection: Selection, *, dry_run: bool) -> str:
         if len(chosen) > MAX_LISTED:
             lines.append(f"  and {len(chosen) - MAX_LISTED:,} more")
     return "\n".join(lines) + "\n"
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _complain(text: str) -> int:

@@ -18,6 +18,7 @@ from destination_marketo_programs.hints import explain
 from destination_marketo_programs.logs import Scrubber
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.report.output import say
 from destination_marketo_programs.report.text import sums
 from destination_marketo_programs.session import Stops, open_session
 from destination_marketo_programs.summary import Counts, LeadCounts
@@ -92,8 +93,7 @@ def _deliver(
         feeding = _Feeding(messages)
         tally = session.deliver(preflight, Intake(feeding.descriptor), _discard).tally
         feeding.end()
-    sys.stdout.write(told(tally))
-    sys.stdout.flush()
+    say(told(tally))
 
 
 def told(tally: Tally) -> str:

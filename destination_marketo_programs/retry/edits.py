@@ -11,10 +11,12 @@ import csv
 import io
 import re
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from destination_marketo_programs.report.cells import Number, leaf_cell, leaf_text, parsed, safe_cell
-from destination_marketo_programs.report.table import RECORD, RECORD_PREFIX
+from destination_marketo_programs.report.people import is_email_column
+from destination_marketo_programs.report.table import RECORD, RECORD_PREFIX, clipped
 from destination_marketo_programs.text import counted, quoted
 
 if TYPE_CHECKING:
@@ -40,10 +42,17 @@ class EditError(Exception):
 
 
 class Row(NamedTuple):
-    """The cells of one record, by the path of its values; `number` is that of the row in a spreadsheet."""
+    """The cells of one record.
+
+    Attributes:
+        number: of the row in a spreadsheet.
+        cells: those of its values, by their paths.
+        about: those in front that were read from the record as well: name, email, company.
+    """
 
     number: int
     cells: dict[str, str]
+    about: Mapping[str, str] = MappingProxyType({})
 
 
 class Edits(NamedTuple):
@@ -84,9 +93,10 @@ def read_edits(path: Path) -> Edits:
                 for title, cell in zip(header, cells, strict=False)
                 if title.startswith(RECORD_PREFIX)
             }
-            if ref in rows and rows[ref].cells != values:
+            about = {title: cell for title, cell in zip(header, cells, strict=False) if title in ABOUT}
+            row = Row(number, values, about)
+            if rows.setdefault(ref, row)[1:] != row[1:]:
                 problems.append(f"Rows {rows[ref].number} and {number} are one record with different cells.")
-            rows.setdefault(ref, Row(number, values))
     if problems:
         raise EditError("\n".join(problems))
     return Edits(rows, decimal_comma=separator != ",")
@@ -121,6 +131,7 @@ class _Unchanged:
 
 
 _UNCHANGED = _Unchanged()
+ABOUT = ("Name", "Email", "Company")
 _RECORD_TITLES = {RECORD.casefold(), "record_ref"}
 
 
@@ -150,6 +161,35 @@ def _table(text: str) -> tuple[str, list[list[str]]]:
     raise EditError(
         f'The first row has no column "{RECORD}". Export the leads as CSV from the page, and keep that column.'
     )
+
+
+def about_corrections(row: Row, shown: Mapping[str, str | None], leaves: Mapping[str, Leaf]) -> dict[str, str]:
+    """Path -> new value of the cells in front that a person changed in place of the record's own.
+
+    Args:
+        row: of the file.
+        shown: what these cells said when they were exported.
+        leaves: of the record as it is stored.
+
+    Raises:
+        EditError: nobody can tell which value of the record such a cell stands for.
+    """
+    changed = {}
+    for title, cell in row.about.items():
+        before = shown.get(title) or ""
+        if _plain(cell) in {_plain(before), _plain(safe_cell(clipped(before)))}:
+            continue
+        paths = [path for path, leaf in leaves.items() if before and leaf == before]
+        if title == "Email" and not paths:
+            paths = [path for path in leaves if is_email_column(path)]
+        if len(paths) != 1:
+            raise EditError(
+                f'Row {row.number}, column "{title}": this shows what the record says. '
+                f'Correct the column of the record, whose title begins with "{RECORD_PREFIX}".'
+            )
+        if row.cells.get(paths[0], leaf_cell(leaves[paths[0]])) == leaf_cell(leaves[paths[0]]):
+            changed[paths[0]] = cell.strip()
+    return changed
 
 
 def _changed(old: Leaf, cell: str, *, decimal_comma: bool) -> Leaf | _Unchanged:

@@ -9,7 +9,7 @@ from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.report.cells import dumped, flattened, parsed, with_cell
 from destination_marketo_programs.report.database import record_number
 from destination_marketo_programs.report.tally import Tally
-from destination_marketo_programs.retry.edits import EditError, Edits, corrections, rows_named
+from destination_marketo_programs.retry.edits import EditError, Edits, about_corrections, corrections, rows_named
 from destination_marketo_programs.storage import Kind, Reader
 from destination_marketo_programs.storage.lines import named_rejection
 from destination_marketo_programs.storage.runs import StreamInfo, run_name
@@ -162,7 +162,9 @@ class Selection:
             if row is not None:
                 try:
                     leaves = flattened(self._data_of(lead))
-                    changes = corrections(row, leaves, decimal_comma=self._edits.decimal_comma)
+                    about = {"Name": lead.name, "Email": lead.email, "Company": lead.company}
+                    changes = dict(about_corrections(row, about, leaves))
+                    changes |= corrections(row, leaves, decimal_comma=self._edits.decimal_comma)
                 except EditError as error:
                     problems.append(str(error))
                 except ValueError:

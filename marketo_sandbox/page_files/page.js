@@ -125,6 +125,10 @@ function renderCalls() {
       set(ending, "className", c.ending === "200" ? "ending" : "ending bad");
       say(ms, c.milliseconds === null ? "under way" : `${c.milliseconds} ms`);
     });
+  set($("no-work"), "hidden", state.work.length > 0);
+  patch($("work"), state.work, (job) => job.name,
+    () => el("li"),
+    (node, job) => say(node, `${job.name} · ${job.about}: ${job.state}${job.told ? ` · ${job.told}` : ""}`));
   patch($("counters"), state.counters, (c) => c.endpoint,
     () => el("li"),
     (node, c) => say(node, `${c.endpoint}: ` + Object.entries(c.endings)

@@ -126,13 +126,13 @@ def test_of_two_links_to_an_archived_program_the_one_without_the_word_is_told(ch
     assert paths(checks, program_links=links) == ["program_links[1].program_id"]
 
 
-def test_several_partitions_rule_out_bulk_import_and_are_noted(checks: Checks) -> None:
+def test_several_partitions_and_none_chosen_are_noted(checks: Checks) -> None:
     told = checks.run({"delivery": {"method": "bulk"}})
 
-    assert [problem.path for problem in told.problems] == ["delivery.method"]
-    assert "lead_sync.partition_name" in told.problems[0].message
+    assert told.problems == []
     assert told.partitions == 3
-    assert any("partition_name is blank" in note for note in checks.run().notes)
+    assert any("Marketo chooses the partition" in note for note in told.notes)
+    assert any("bulk import is not used" in note for note in checks.run().notes)
     assert not any("partition" in note for note in checks.run({"lead_sync": EMEA}).notes)
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from table_marketo import TRADESHOW, Member, TableMarketo, no_permission
 
 from destination_marketo_programs.config import LocalStorage
+from destination_marketo_programs.config.addresses import instance_of
 from destination_marketo_programs.marketo.activities import Activity
 from destination_marketo_programs.marketo.errors import AnswerMisfitError, RefusedError
 from destination_marketo_programs.outcomes import Category, Outcome, Result, record_ref
@@ -213,6 +214,18 @@ def test_positions_are_records_of_their_own_in_each_sync(place: Place) -> None:
     place.sync(outcome("1", 2, record_key_is_position=True))
     marketo = TableMarketo(people(1, 2), {1004: {1: Member("Registered"), 2: Member("Registered")}})
     assert reconcile(place, marketo).verdicts == {1: Verdict.AS_SENT, 2: Verdict.AS_SENT}
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://123-abc-456.mktorest.com", "123-ABC-456"),
+        ("http://localhost:8080", "localhost:8080"),
+        ("http://127.0.0.1:41", "127.0.0.1:41"),
+    ],
+)
+def test_an_instance_has_one_name(url: str, name: str) -> None:
+    assert instance_of(url) == name
 
 
 @pytest.mark.parametrize("code", ["610", "702"])

@@ -351,6 +351,25 @@ def test_a_terminal_captures_nothing_of_what_was_asked_for(tmp_path: Path) -> No
     assert json.loads(shown[shown.index("{") : shown.rindex("}") + 1])["leads"]["total"] == 8
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "text"])
+def test_a_reader_that_has_seen_enough_is_no_failure_to_tell(tmp_path: Path, kind: str) -> None:
+    add_rejected(tmp_path, *((rejected_outcome(f"{number:0200}"), "{}") for number in range(2_000)))
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", SCRIPT, "report", str(tmp_path), "--format", kind]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+def test_ctrl_c_ends_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "summary_of", interrupt)
+    assert run(str(tmp_path), "--format", "json") == 130
+
+
 @pytest.mark.parametrize("kind", ["html", "csv", "json", "text"])
 def test_a_plain_locale_and_a_path_with_any_bytes_are_no_obstacle(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "überblick\udcff"

@@ -363,6 +363,15 @@ def test_many_syncs_are_put_together_by_day(tmp_path: Path, runs: int, label: st
     assert sum(bar.counts.created for bar in bars) == runs
 
 
+def test_syncs_of_one_minute_can_be_told_apart(tmp_path: Path) -> None:
+    for seconds, run in ((0, "a"), (0, "b"), (30, "c"), (60, "d")):
+        write(tmp_path, outcome(run), run=run, after=timedelta(seconds=seconds))
+    labels = [run.label for run in summary_of([str(tmp_path)], now=NOW).runs]
+    assert len(set(labels)) == 4
+    assert labels[3] == "2026-11-23 10:01"
+    assert labels[2].startswith("2026-11-23 10:00:30")
+
+
 def test_names_of_a_later_version_are_counted_apart(tmp_path: Path) -> None:
     line = b'{"stream":"s","record_key":"%s","event":null,"program_id":1,"program_status":null,"outcome":"%s"%s}\n'
     (tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl").write_bytes(

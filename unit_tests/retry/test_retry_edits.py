@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from destination_marketo_programs.report.cells import Number, leaf_cell
 from destination_marketo_programs.retry.edits import EditError, Row, corrections, read_edits
@@ -138,3 +141,18 @@ def test_what_nobody_wrote_is_told_with_its_row(old: Any, cell: str, told: str) 
 
 def test_a_column_that_the_record_lacks_is_added_only_where_something_stands_in_it() -> None:
     assert corrections(Row(2, {"email": " ", "b": "x"}), {"a": "1"}, decimal_comma=False) == {"b": "x"}
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=200)
+    | st.text(alphabet="Record,;\t\"'\r\n\0=E+1.é", max_size=60).map(lambda text: f"Record,record.a\n{text}".encode()),
+    st.none() | st.booleans() | st.text(max_size=8) | st.integers().map(lambda number: Number(str(number))),
+)
+def test_no_file_is_too_odd_to_be_told(tmp_path_factory: pytest.TempPathFactory, content: bytes, old: Any) -> None:
+    path = tmp_path_factory.mktemp("odd") / "fixes.csv"
+    path.write_bytes(content)
+    with contextlib.suppress(EditError):
+        edits = read_edits(path)
+        for row in edits.rows.values():
+            assert corrections(row, {"a": old}, decimal_comma=edits.decimal_comma).keys() <= row.cells.keys()

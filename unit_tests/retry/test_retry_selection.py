@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +135,28 @@ def test_a_stream_is_for_the_object_that_it_had_last(tmp_path: Path, stored: boo
     assert (stream.key, stream.destination_object_name) == (("", "s"), name)
 
 
+@pytest.mark.parametrize(
+    ("data", "sent_data"),
+    [
+        ('{"lead":{"email":"x@"},"id":1}', {"lead": {"email": "new@example.org"}, "id": 1}),
+        ('{"Work Email":null,"id":1}', {"Work Email": "new@example.org", "id": 1}),
+    ],
+)
+def test_the_email_in_front_stands_for_that_of_the_record(tmp_path: Path, data: str, sent_data: Any) -> None:
+    write(tmp_path, (data, [rejected("a", EMAIL)]))
+    row = Row(2, {}, {"Email": "new@example.org", "Name": ""})
+    assert sent(tmp_path, edits=Edits({record_ref("", "s", "a"): row}, decimal_comma=False)) == [sent_data]
+
+
+@pytest.mark.parametrize("about", [{"Name": "Ada B"}, {"Email": "new@example.org"}])
+def test_a_cell_in_front_that_stands_for_several_values_is_told(tmp_path: Path, about: dict[str, str]) -> None:
+    data = '{"firstName":"Ada","lastName":"L","email":"x@","mail":"x@"}'
+    write(tmp_path, (data, [rejected("a", EMAIL)]))
+    row = Row(2, {}, {"Name": "Ada L", "Email": "x@"} | about)
+    with pytest.raises(EditError, match=f'Row 2, column "{next(iter(about))}": this shows what the record says'):
+        sent(tmp_path, edits=Edits({record_ref("", "s", "a"): row}, decimal_comma=False))
+
+
 def test_rows_that_mean_nothing_stop_everything(tmp_path: Path) -> None:
     write(tmp_path, ('{"n":1884518522168426}', [rejected("a", EMAIL)]))
     with pytest.raises(EditError, match="Row 2: these files hold no such record"):
@@ -195,6 +220,27 @@ def test_the_exported_csv_comes_back_as_corrections(tmp_path: Path) -> None:
     code, delivered = run(tmp_path, str(folder), "--edit", str(exported))
     assert code == 0
     assert [json.loads(line)["record"]["data"] for line in delivered] == [{"email": "fixed@example.org"}]
+
+
+def test_a_plain_locale_is_no_obstacle(tmp_path: Path) -> None:
+    outcome = rejected("a")
+    outcome.stream = "Gäste"
+    store = open_store(LocalStorage(path=str(tmp_path / "out")), sync_started_at=START, run_id="r")
+    store.add(outcome)
+    store.add_rejected('{"type":"RECORD","record":{"stream":"Gäste","data":{}}}'.encode(), [outcome])
+    store.close()
+    run(tmp_path, str(tmp_path / "out"), "--dry-run")  # writes the configuration
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["-m", "destination_marketo_programs", "retry", str(tmp_path / "out"), "--dry-run"]
+    ended = subprocess.run(
+        [sys.executable, *words, "--config", str(tmp_path / "config.json")],
+        capture_output=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "Gäste" in ended.stdout.decode()
 
 
 def test_failures_say_why_and_send_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from marketo_sandbox import Permission, Service
+from marketo_sandbox import Fault, Permission, Service
 from unit_tests.sandbox.conftest import code
 
 if TYPE_CHECKING:
@@ -173,6 +173,18 @@ def _plain(service: Service) -> dict[str, Any]:
     return {"client_id": service.client_id, "client_secret": service.client_secret, "user": service.user}
 
 
+def test_a_job_can_be_made_to_fail(marketo: Marketo) -> None:
+    marketo.server.faults.add(Fault(endpoint="members.export.create", job_message="Internal error"))
+    job = created(marketo, programId=EXPO)
+    act(marketo, job, "enqueue")
+    marketo.server.advance(61)
+    shown = status(marketo, job)
+    assert (shown["status"], shown["errorMsg"]) == ("Failed", "Internal error")
+    assert "fileSize" not in shown
+    assert code(marketo.get(f"{MEMBERS}/{job}/file.json")) == "1003"
+    assert code(act(marketo, job, "cancel")) == "1003"
+
+
 def test_an_extract_knows_no_partitions(marketo: Marketo) -> None:
     state = marketo.server.state
     lead = state.add_lead({"email": "far@example.org"}, partition="APAC")
@@ -244,6 +256,18 @@ def test_changes_are_recorded_as_activities(marketo: Marketo) -> None:
 
 def _plainly(row: dict[str, Any]) -> dict[str, Any]:
     return {attribute["name"]: attribute["value"] for attribute in row["attributes"]}
+
+
+def test_what_people_do_by_hand_is_recorded_too(marketo: Marketo) -> None:
+    token = since_before(marketo)
+    first, second = people(marketo, 2)
+    state = marketo.server.state
+    assert state.remove_member(EXPO, first) is True
+    assert state.remove_member(EXPO, first) is False
+    state.merge_leads(first, [second])
+    found = marketo.get("/rest/v1/activities.json", nextPageToken=token, activityTypeIds="104,32,37")["result"]
+    assert [(row["activityTypeId"], row["leadId"]) for row in found] == [(104, first), (37, second), (32, first)]
+    assert _plainly(found[0])["New Status"] == "Not in Program"
 
 
 def test_activities_come_in_pages_that_go_on_at_the_end(marketo: Marketo) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
+from marketo_sandbox import Fault
 from unit_tests.sandbox.conftest import code
 from unit_tests.sandbox.test_sandbox_bulk import file_of, run_job
 
@@ -196,3 +198,14 @@ def test_standard_member_fields_are_for_rest_only(marketo: Marketo) -> None:
 def test_opt_outs_can_be_written(marketo: Marketo, name: str) -> None:
     assert marketo.sync({"email": "a@example.org", name: True})[0]["status"] == "created"
     assert marketo.server.state.leads()[0][name] is True
+
+
+def test_a_test_can_wait_for_a_call_that_has_only_begun(marketo: Marketo) -> None:
+    marketo.server.faults.add(Fault(name="held", endpoint="leads.sync", hold_at="before"))
+    caller = threading.Thread(target=lambda: marketo.sync({"email": "ada@example.org"}))
+    caller.start()
+    assert marketo.server.calls.wait(lambda log: log.count("leads.sync") == 1, 10)
+    assert marketo.server.calls.all("leads.sync")[0].ended is None
+    marketo.server.faults.release("held")
+    caller.join(10)
+    assert marketo.server.state.lead_count() == 1

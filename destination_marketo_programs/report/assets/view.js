@@ -1,5 +1,5 @@
 // The page itself: the list of causes, the filter, the leads, the timeline.
-const PAGE_ROWS = 50, PRINT_ROWS = 1_000;
+const PAGE_ROWS = 50, PRINT_ROWS = 400;
 const chosen = new Set(), opened = new Set();
 let page = 0, shown = [];
 const WHO = { you: "You can fix now", source: "Fix in the source", nobody: "Nothing to do" };
