@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from marketo_sandbox import SandboxServer
 
 PEOPLE = 450
+ENOUGH_FOR_A_FILE = 1_500
+"""As long as more may come, fewer would go over REST."""
 LONG_SECONDS = 7.5
 """Longer than a run that is asked to end waits for answers."""
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGKILL: -9}
@@ -26,6 +28,7 @@ def interrupted(sandbox: SandboxServer, folder: Path, method: str, ended_by: sig
     """A run that a signal ends with creates, or an import, under way; returns where to resume."""
     attempt = Attempt(folder.parent, restarts.config(sandbox, folder, method), folder)
     attempt.send(restarts.lines(restarts.records(PEOPLE)))
+    attempt.end_input()
     if method == "rest":
         restarts.wait_for(lambda: attempt.has_creates_under_way(sandbox), attempt.process)
     else:
@@ -36,9 +39,11 @@ def interrupted(sandbox: SandboxServer, folder: Path, method: str, ended_by: sig
     return restarts.resumed_at(run)
 
 
-def resumed(sandbox: SandboxServer, folder: Path, method: str, start: int, settle: float = 5.0) -> None:
+def resumed(
+    sandbox: SandboxServer, folder: Path, method: str, start: int, settle: float = 5.0, people: int = PEOPLE
+) -> None:
     """The next run, at once: it ends well, and everything is as if nothing had happened."""
-    made = restarts.records(PEOPLE)
+    made = restarts.records(people)
     attempt = Attempt(folder.parent, restarts.config(sandbox, folder, method), folder, settle=settle)
     attempt.send(restarts.lines(made, start))
     run = attempt.finish()
@@ -46,12 +51,20 @@ def resumed(sandbox: SandboxServer, folder: Path, method: str, start: int, settl
     restarts.assert_as_undisturbed(sandbox, made)
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), WAYS)
 def test_ended_by_a_signal(
     sandbox: SandboxServer, tmp_path: Path, first: str, then: str, ended_by: signal.Signals
 ) -> None:
-    seconds = LONG_SECONDS if ended_by == signal.SIGTERM and first == "rest" else restarts.WORK_SECONDS
+    seconds = LONG_SECONDS if ended_by != signal.SIGKILL and first == "rest" else restarts.WORK_SECONDS
     restarts.hostile(sandbox, seconds)
     start = interrupted(sandbox, tmp_path / "outcomes", first, ended_by)
     resumed(sandbox, tmp_path / "outcomes", then, start, seconds + 1.5)
@@ -80,13 +93,14 @@ def test_an_import_is_handed_on_with_its_number(sandbox: SandboxServer, tmp_path
     resumed(sandbox, folder, "rest", start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), WAYS)
 def test_ended_by_a_full_disk(sandbox: SandboxServer, tmp_path: Path, first: str, then: str) -> None:
     """Creates in flight are answered before the process goes; an import goes on without it."""
     folder = tmp_path / "outcomes"
     restarts.hostile(sandbox)
     attempt = Attempt(tmp_path, restarts.config(sandbox, folder, first), folder)
-    attempt.send(restarts.lines(restarts.records(PEOPLE)))
+    attempt.send(restarts.lines(restarts.records(ENOUGH_FOR_A_FILE)))
     if first == "rest":
         restarts.wait_for(lambda: attempt.has_creates_under_way(sandbox), attempt.process)
     else:
@@ -98,9 +112,10 @@ def test_ended_by_a_full_disk(sandbox: SandboxServer, tmp_path: Path, first: str
     assert "object_storage_config" in run.error["message"]
     if first == "rest":
         assert restarts.calls_in_flight(sandbox) == 0
-    resumed(sandbox, folder, then, restarts.resumed_at(run))
+    resumed(sandbox, folder, then, restarts.resumed_at(run), people=ENOUGH_FOR_A_FILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "then"), WAYS)
 def test_ended_by_an_unforeseen_error(sandbox: SandboxServer, tmp_path: Path, first: str, then: str) -> None:
     folder = tmp_path / "outcomes"
