@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import scenario
 from harness import Json, Run, catalog_of, config_for, environment, record, state
 
-from destination_marketo_programs.storage.local import blobs_below
-from destination_marketo_programs.storage.runs import RunFile, read_runs
 from marketo_sandbox.settings import Service
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
+    from destination_marketo_programs.storage.runs import RunFile
     from marketo_sandbox import SandboxServer
 
 RUNNER = [sys.executable, str(Path(__file__).with_name("runner.py"))]
@@ -96,11 +95,6 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen[bytes] | None
         time.sleep(LOOK_SECONDS)
 
 
-def run_files(folder: Path) -> list[RunFile]:
-    """Run files below a folder, the newest first."""
-    return read_runs(blobs_below(folder, "run-"), lambda name: (folder / name).read_bytes())
-
-
 def calls_in_flight(sandbox: SandboxServer) -> int:
     """Calls that the sandbox works on."""
     with urllib.request.urlopen(f"{sandbox.url}/_sandbox/state?parts=concurrency") as answer:
@@ -170,7 +164,7 @@ class Attempt:
         """Its run file, once it is written."""
         if self.folder is None:
             return None
-        return next((run for run in run_files(self.folder) if run.process_id == self.process.pid), None)
+        return next((run for run in scenario.run_files(self.folder) if run.process_id == self.process.pid), None)
 
     def has_creates_under_way(self, sandbox: SandboxServer) -> bool:
         """Whether Marketo works on a call of it that creates people."""

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness import Json, config_for, record, state
 
-from destination_marketo_programs.storage.runs import run_name
+from destination_marketo_programs.delivery.loop import missing_from
+from destination_marketo_programs.storage.local import blobs_below
+from destination_marketo_programs.storage.runs import read_runs, run_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.storage.runs import RunFile
     from marketo_sandbox.server import SandboxServer
 
@@ -136,6 +139,11 @@ def stored_outcomes(folder: Path, run: str = "") -> list[Json]:
     return found
 
 
+def run_files(folder: Path) -> list[RunFile]:
+    """Run files below a folder, the newest first."""
+    return read_runs(blobs_below(folder, "run-"), lambda name: (folder / name).read_bytes())
+
+
 def assert_run_file(run: RunFile, folder: Path, records_read: int, outcomes: int) -> None:
     """A run that ended well: records read = settled, outcomes = records × programs, and its files say the same."""
     assert (run.ending, run.left_undone, run.in_doubt, run.imports) == ("complete", "", "", [])
@@ -145,6 +153,14 @@ def assert_run_file(run: RunFile, folder: Path, records_read: int, outcomes: int
     own = stored_outcomes(folder, run_name(run))
     assert {kind: count for kind, count in run.outcomes.items() if count} == Counter(o["outcome"] for o in own)
     assert len(own) == outcomes
+
+
+def assert_tally(tally: Tally, records_read: int, outcomes: int) -> None:
+    """The same sums of a run in this process."""
+    assert (tally.records_read, tally.records_settled) == (records_read, records_read)
+    assert (tally.outcomes, tally.outcomes_due) == (outcomes, outcomes)
+    assert tally.states_echoed == tally.states_read
+    assert missing_from(tally) == ""
 
 
 def outcomes_due(made: list[Json]) -> int:
