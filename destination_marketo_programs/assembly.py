@@ -222,6 +222,7 @@ class Run:
             lambda *denied: leads.denied(*denied),  # noqa: PLW0108 - see above
             new,
             clock,
+            None if memory is None else memory.highest,
         )
         policy = self._lead_policy()
         leads = Leads(

@@ -366,6 +366,9 @@ class Leads:
 
     def _found(self, entry: Entry, lead_id: int, action: str) -> None:
         entry.lead_action = action
+        if action == CREATED:
+            # Somebody new: what memory knows of the programs does not hold.
+            entry.quiet = None
         if entry.lookup is not Lookup.BY_KEY:
             self._then.accept(entry, lead_id)
             return
