@@ -351,7 +351,8 @@ class Leads:
         if isinstance(fate, Found):
             lead_id, action, note, detail = fate
             for entry in entries:
-                entry.note = note
+                if note is not None:
+                    entry.note = note
                 if detail is not None:
                     entry.detail = detail
                 self._found(entry, lead_id, action)
