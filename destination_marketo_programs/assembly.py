@@ -137,6 +137,7 @@ class Run:
                 self._journal.close(
                     ending,
                     left_undone=left,
+                    events=self._mappers.event_names,
                     calls=self._client.gate.budget.used_now,
                     leads=self.tally.leads(),
                     outcomes={str(result): count for result, count in self.tally.by_outcome().items()},

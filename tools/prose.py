@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 RULES = (
     Rule(r"(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b|doubt\b|one\b)", "is not a"),
     Rule(r"\bmend(?:s|ed|ing)?\b", "fix"),
-    Rule(r"\bwhat (?:becomes|became|has become) of\b", "what happened to"),
+    Rule(r"\bwhat (?:becomes|became|has become|would become) of\b", "what happened to"),
     Rule(r"\b(?:go|goes|went|gone|going) out\b", "is sent"),
     Rule(r"\b(?:goes|went|going) on\b", "continues, resumes"),
     Rule(r"\bby file\b", "by bulk import"),
@@ -52,6 +52,9 @@ RULES = (
     Rule(r"\bwhere (?:none|nothing|nobody|necessary|needed|possible|given|known)\b", "if"),
     Rule(r"(?:^|[.:;] )Where (?!exactly|to\b|it\b|you\b|in\b|new\b)(?![^.?]*\?)", "If"),
 )
+LONGEST_SENTENCE = 25
+"""Words of a message's sentence: the aim is 20, this is where it ends."""
+_QUERY = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WITH|PRAGMA)\b").match
 MARKERS = Rule(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b", "an issue")
 FOR_DOCSTRINGS = Rule(r"\bNone where\b", "None if")
 
@@ -95,6 +98,15 @@ def page(file: Path, source: str) -> Text:
     return Text(file, 1, re.sub(r"{%.*?%}", _blanked, source))
 
 
+def long_sentences(text: Text) -> Iterator[Finding]:
+    """Sentences of a message that nobody reads to their end; queries of databases are not meant."""
+    if not _QUERY(text.text):
+        for sentence in re.split(r"(?<=[.!?:;])\s+|\n", text.text):
+            words = sentence.split()
+            if len(words) > LONGEST_SENTENCE:
+                yield Finding(text.file, text.line, f"{' '.join(words[:5])} …: {len(words)} words", "two sentences")
+
+
 def _blanked(code: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", code[0])
 
@@ -135,6 +147,7 @@ def everything() -> Iterator[Finding]:
             file, source = path.relative_to(ROOT), path.read_text("utf-8")
             for text in messages(file, source):
                 yield from findings(text)
+                yield from long_sentences(text)
             for text in docstrings(file, source):
                 yield from findings(text, [FOR_DOCSTRINGS])
     yield from _markers()
