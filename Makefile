@@ -40,12 +40,13 @@ test: $(STAMP) ## every test that needs nothing but Python
 test-slow: $(STAMP) ## browser, docker, PyAirbyte and long chaos runs
 	$(BIN)/python -m pytest -m slow
 
-check: $(STAMP) ## lint, format and types
+check: $(STAMP) ## lint, format, types and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
 
-format: $(STAMP) ## let the formatter and the safe fixes run
+format: $(STAMP) ## format the code and apply safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -55,7 +56,7 @@ docs: $(STAMP) ## renew the generated tables of the documentation
 lock: $(STAMP) ## renew the pins from pyproject.toml
 	.ci/lock
 
-image: $(STAMP) ## the docker image, with an engine of its own where none answers
+image: $(STAMP) ## the docker image, with an engine of its own if none answers
 	eval "$$(.ci/docker-engine start)" && .ci/image
 
 qa: $(STAMP) ## Airbyte's own tools: standard tests and quality checks (900 MB)

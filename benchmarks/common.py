@@ -151,16 +151,25 @@ def write(configuration: Json, path: Path, command: Sequence[str] = (*MODULE, "w
             file = Path(folder) / f"{name}.json"
             file.write_text(json.dumps(content))
             arguments += [f"--{name}", str(file)]
-        # `cat` makes it a pipe, as it is under the platform.
-        with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as source:
-            started = time.perf_counter()
-            process = subprocess.Popen([*command, *arguments], stdin=source.stdout, stdout=subprocess.PIPE)
-            assert process.stdout is not None
-            stdout = process.stdout.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - started
-        if status:
-            raise RuntimeError(stdout.decode()[-2000:])
+        return over([*command, *arguments], path)
+
+
+def over(command: Sequence[str], path: Path) -> Measured:
+    """Run a command with a file as its standard input.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    # `cat` makes it a pipe, as it is under the platform.
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as source:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdin=source.stdout, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        stdout = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+    if status:
+        raise RuntimeError(stdout.decode()[-2000:])
     return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6, stdout)
 
 

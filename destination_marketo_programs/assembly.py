@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs import __version__
-from destination_marketo_programs.activation.mapper import mapper_for
 from destination_marketo_programs.activation.refusals import any_object
 from destination_marketo_programs.delivery.entry import Holding
 from destination_marketo_programs.delivery.journal import NoJournal
@@ -15,10 +14,12 @@ from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls,
 from destination_marketo_programs.delivery.leads import Leads, NewLeads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
+from destination_marketo_programs.delivery.mappers import Mappers
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
-from destination_marketo_programs.delivery.reading import Reader, StreamRules
+from destination_marketo_programs.delivery.reading import Reader
 from destination_marketo_programs.delivery.settlement import Settlement
+from destination_marketo_programs.delivery.sharing import EMAIL, SharedEmails
 from destination_marketo_programs.delivery.statuses import Statuses
 from destination_marketo_programs.delivery.tally import Tally
 from destination_marketo_programs.dryrun.forecast import forecast_lines
@@ -30,27 +31,24 @@ from destination_marketo_programs.imports.pace import ImportPace, why_not_by_fil
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.imports.stage import ImportStage
 from destination_marketo_programs.imports.waiting import Waiting
-from destination_marketo_programs.mapping import Mapper, fold_for, key_columns
+from destination_marketo_programs.mapping import fold_for
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.memory.keeping import Keeping, day_of
-from destination_marketo_programs.memory.recall import Memory
+from destination_marketo_programs.memory.between import Between
 from destination_marketo_programs.neighbours import Inheritance, RunJournal, take_over
-from destination_marketo_programs.protocol import line_parser, parse_line, state_with_counts
-from destination_marketo_programs.storage import StorageError, open_store, reader_for
+from destination_marketo_programs.protocol import state_with_counts
+from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.runs import ProgramInfo, RunFile, StreamInfo, new_run
-from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
+    from destination_marketo_programs.catalog import Catalog
+    from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.ledger import Acknowledgement
     from destination_marketo_programs.delivery.stage import Stage
-    from destination_marketo_programs.mapping import RecordMapper
-    from destination_marketo_programs.memory.digest import Digest
-    from destination_marketo_programs.model import Mapped
+    from destination_marketo_programs.memory.recall import Memory
     from destination_marketo_programs.preflight import Preflight
-    from destination_marketo_programs.protocol import StreamKey
     from destination_marketo_programs.session import Session
     from destination_marketo_programs.storage import OutcomeStore
 
@@ -87,12 +85,11 @@ class Run:
         self.dry_run: DryRun | None = None
         self._looks_only = dry_run
         self._imports: ImportStage | None = None
-        self._mappers: list[RecordMapper] = []
-        self._statuses = Statuses(_ranks(preflight, self._wanted()))
+        self._mappers = Mappers(session.settings, preflight, session.catalog)
+        self._statuses = Statuses(_ranks(preflight, _wanted(session.settings, session.catalog)))
         self._fold = fold_for(self._settings.lead_sync.lookup_field, preflight.fields)
         self._journal = RunJournal(store, _run_file(session, preflight, dry_run=dry_run), utc_now)
-        self._keeping: Keeping | None = None
-        self._digest: Digest | None = None
+        self._between = Between(session, self._statuses, learns=not dry_run)
         self._by_file = self._why_not_by_file() is None and self._settings.delivery.method != "rest"
         if dry_run:
             self.dry_run = DryRun(
@@ -121,9 +118,7 @@ class Run:
                 self._settings.delivery.wait_for_other_sync_minutes,
                 self._client.policy.create_settle_seconds,
             )
-        if self._settings.lead_sync.send == "changes":
-            self._open_memory()
-        self.loop = self._put_together(inherited)
+        self.loop = self._put_together(inherited, self._between.open())
         self._session.stops.add(self.loop.stop)
 
     @property
@@ -134,7 +129,7 @@ class Run:
         """Let go of everything; the run file says how it ended."""
         if self._imports is not None:
             self._imports.close()
-        self._save_memory()
+        self._between.close()
         if self._store.location is not None:
             open_records = self.tally.records_read - self.tally.records_settled
             left = f"{open_records:,} records were read and are sent again." if open_records else ""
@@ -142,6 +137,7 @@ class Run:
                 self._journal.close(
                     ending,
                     left_undone=left,
+                    events=self._mappers.event_names,
                     calls=self._client.gate.budget.used_now,
                     leads=self.tally.leads(),
                     outcomes={str(result): count for result, count in self.tally.by_outcome().items()},
@@ -150,49 +146,10 @@ class Run:
                 logger.warning("The run file could not be closed: %s", error)
         if self.dry_run is not None:
             self.dry_run.close()
-        if self._digest is not None:
-            self._digest.close()
-
-    def _save_memory(self) -> None:
-        """Everything in it is durable in outcome files: without its file it is made anew from them."""
-        if self._keeping is None or self._digest is None or self._looks_only:
-            return
-        programs = {link.program_id for link in self._settings.program_links}
-        try:
-            self._keeping.save(self._digest, programs, self._session.run_id)
-        except StorageError as error:
-            logger.warning("What was sent could not be noted for the next sync, which reads it anew: %s", error)
-
-    def _open_memory(self) -> None:
-        """What was sent before is read from the configured storage, in a dry run too."""
-        storage = self._settings.object_storage_config
-        store = self._session.store
-        if store.location is None:
-            store = open_store(storage, sync_started_at=self._session.started, run_id=self._session.run_id)
-        self._keeping = Keeping(
-            store,
-            reader_for(storage),
-            self._session.instance,
-            self._settings.lead_sync.lookup_field,
-            self._statuses.further,
-        )
-        self._digest = self._keeping.load()
-
-    def _memory(self) -> Memory | None:
-        if self._digest is None:
-            return None
-        return Memory(
-            self._digest,
-            self._statuses,
-            self._session.instance,
-            day_of(utc_now()),
-            self._settings.lead_sync.send_again_after_days,
-            learns=not self._looks_only,
-        )
 
     # --- parts -----------------------------------------------------------------------------------------------
 
-    def _put_together(self, inherited: Inheritance) -> Loop:
+    def _put_together(self, inherited: Inheritance, memory: Memory | None) -> Loop:
         settings, client, clock = self._settings, self._client, self._clock
         creates = Creates(
             clock,
@@ -201,7 +158,6 @@ class Run:
             self._journal if self._writes_run_file else NoJournal(),
         )
         holding = Holding(MAX_WAITING_BYTES)
-        memory = self._memory()
         settlement = Settlement(
             self._store,
             self.tally,
@@ -222,6 +178,7 @@ class Run:
             lambda *denied: leads.denied(*denied),  # noqa: PLW0108 - see above
             new,
             clock,
+            None if memory is None else memory.highest,
         )
         policy = self._lead_policy()
         leads = Leads(
@@ -247,14 +204,26 @@ class Run:
             )
             stages.insert(0, earlier)
             accept = _behind(earlier.accept, accept)
+        if settings.lead_sync.lookup_field != EMAIL:
+            accept = _behind(SharedEmails(self.tally).watch, accept)
         if memory is not None:
             accept = _behind(partial(memory.recall, settle=settlement), accept)
+        ledger = Ledger(holding)
         loop = Loop(
-            self._reader(settlement, holding),
+            Reader(
+                self._mappers.default,
+                self._mappers.rules,
+                settlement,
+                ledger,
+                holding,
+                acknowledge=not self._looks_only,
+                keep_names=self._session.keep_names,
+                parse=self._mappers.parse,
+            ),
             accept,
             stages,
             settlement,
-            self._ledger,
+            ledger,
             holding,
             self._echo,
             client.gate,
@@ -310,7 +279,7 @@ class Run:
         only_files = method == "bulk"
         planner = FilePlanner(self._settings.delivery.max_batch_age_seconds, always=only_files)
         try:
-            waiting = Waiting(planner, self._map_record, self._statuses, self._clock)
+            waiting = Waiting(planner, self._mappers.map_record, self._statuses, self._clock)
         except SpoolError as error:
             if only_files:
                 raise
@@ -349,50 +318,6 @@ class Run:
             lead_sync.acquisition_program == "first_program",
         )
 
-    # --- reading ---------------------------------------------------------------------------------------------
-
-    def _reader(self, settlement: Settlement, holding: Holding) -> Reader:
-        settings, preflight = self._settings, self._preflight
-        streams = self._session.catalog.streams
-        keys = key_columns(path for stream in streams for path in stream.primary_key)
-        ordinary = Mapper(settings, preflight.fields, keys)
-        self._mappers = [ordinary]
-        self._rules: dict[StreamKey, StreamRules] = {}
-        self._default_rules = StreamRules(ordinary.map)
-        for stream in streams:
-            mapper: RecordMapper = ordinary
-            if stream.destination_object_name:
-                mapper = mapper_for(stream, settings, preflight.fields, preflight.statuses, ordinary)
-                self._mappers.append(mapper)
-            self._rules[stream.key] = StreamRules(mapper.map, stream.primary_key)
-        self._ledger = Ledger(holding)
-        return Reader(
-            self._default_rules,
-            self._rules,
-            settlement,
-            self._ledger,
-            holding,
-            acknowledge=not self._looks_only,
-            keep_names=self._session.keep_names,
-            # An object's mapper asks which columns a record has, so that none may be left out.
-            parse=parse_line if any_object(streams) else line_parser(ordinary.data_type),
-        )
-
-    def _map_record(self, stream: StreamKey, data: object) -> Mapped:
-        return self._rules.get(stream, self._default_rules).map_record(stream[1], data)
-
-    def _wanted(self) -> set[tuple[int, str]] | None:
-        """Statuses that this run may send, by program; None for any."""
-        settings = self._settings
-        if any_object(self._session.catalog.streams):
-            return None
-        linked = {link.program_id for link in settings.program_links}
-        wanted = {(link.program_id, link.program_status) for link in settings.program_links}
-        for mapping in settings.qualifier_mappings:
-            programs = linked if mapping.program_id is None else {mapping.program_id}
-            wanted |= {(program_id, mapping.program_status) for program_id in programs}
-        return wanted
-
     def _echo(self, acknowledged: Acknowledgement) -> None:
         state, record_count, rejected_count, outcomes = acknowledged
         self._acknowledge(state_with_counts(state.line, record_count, rejected_count, outcomes))
@@ -408,17 +333,25 @@ class Run:
         calls = f"{budget.used_now:,} in this sync; {budget.used_today:,} by this API user today{of_budget}."
         slowed = f"; Marketo asked {gate.slowed_down:,} times to slow down (606, 615)" if gate.slowed_down else ""
         pace = f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s{slowed}."
-        self.tally.unreadable_ids = sum(mapper.unreadable_ids for mapper in self._mappers)
-        text = self.tally.summary(dry_run=self._looks_only, calls=calls, pace=pace, notes=self._absent_columns())
+        self.tally.unreadable_ids = self._mappers.unreadable_ids
+        notes = self._mappers.absent_columns()
+        text = self.tally.summary(dry_run=self._looks_only, calls=calls, pace=pace, notes=notes)
         if self.dry_run is None:
             return text
         forecast = self.dry_run.forecast(self._settings.delivery.calls_per_20_seconds)
         return "\n".join([text, *forecast_lines(forecast)])
 
-    def _absent_columns(self) -> Iterator[str]:
-        for mapper in self._mappers:
-            for column in mapper.absent_columns:
-                yield f"No record had the column {quoted(column.name)} ({column.path}). Compare it with your records."
+
+def _wanted(settings: Settings, catalog: Catalog) -> set[tuple[int, str]] | None:
+    """Statuses that a run may send, by program; None for any."""
+    if any_object(catalog.streams):
+        return None
+    linked = {link.program_id for link in settings.program_links}
+    wanted = {(link.program_id, link.program_status) for link in settings.program_links}
+    for mapping in settings.qualifier_mappings:
+        programs = linked if mapping.program_id is None else {mapping.program_id}
+        wanted |= {(program_id, mapping.program_status) for program_id in programs}
+    return wanted
 
 
 def _ranks(

@@ -30,7 +30,7 @@ class Person(msgspec.Struct, gc=False):
 
     Attributes:
         marketo_id: Marketo's lead id given on the record; tried first.
-        lookup_value: value of the lookup field, trimmed and of the field's type, as it is sent; None where the
+        lookup_value: value of the lookup field, trimmed and of the field's type, as it is sent; None if the
             record has none.
         key: `lookup_value` as text, folded so that two spellings of one person are equal; None without lookup value.
         fields: lead fields to write, without lookup field and id. Blank values are already dropped or kept
@@ -56,7 +56,7 @@ class Target(msgspec.Struct, gc=False, frozen=True):
     Attributes:
         program_id: numeric Marketo program id.
         program_status: progression status, exactly as Marketo spells it.
-        event: the record's event as the outcome shows it; None where the record names none.
+        event: the record's event as the outcome shows it; None if the record names none.
     """
 
     program_id: int

@@ -238,7 +238,7 @@ def take_over(
         Terminated: the process is asked to end.
     """
     journal.write(waiting=True)
-    began = now()
+    began = announced = now()
     told: datetime | None = None
     while True:
         others = _others(store, journal, now() - LIVING_LOOKED_BACK)
@@ -246,8 +246,20 @@ def take_over(
         if ahead is None:
             if not journal.run.waiting:
                 others = _others(store, journal, began - RUNS_LOOKED_BACK)
-                return _inherit(store, journal, others, now(), settle_seconds)
+                if now() - announced <= timedelta(seconds=LOST_AFTER_SECONDS):
+                    return _inherit(store, journal, others, now(), settle_seconds)
+                # Held up for so long (a slow storage, a sleeping machine), it may have been taken for dead.
+                if now() - began >= timedelta(minutes=patience_minutes):
+                    raise StorageError(
+                        "object_storage_config",
+                        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
+                        "Sync again when it is faster.",
+                        transient=True,
+                    )
+                journal.write(waiting=True)
+                continue
             # Announced as working, it looks once more: whoever did the same meanwhile is seen now.
+            announced = now()
             journal.write(waiting=False)
             continue
         if not journal.run.waiting:
@@ -271,12 +283,15 @@ def _others(store: OutcomeStore, journal: RunJournal, since: datetime) -> list[R
 
 
 def _comes_first(other: RunFile, mine: RunFile) -> bool:
-    """Whether this run waits for another one that is alive: one that works, or one that began to wait before."""
+    """Whether this run waits for another one that is alive: one that works, or one that began to wait before.
+
+    Of two that are both announced as working, neither knows whether the other has looked already: both step back.
+    """
     if other.dry_run:
         return False
-    if other.waiting == mine.waiting:
-        return (other.started, other.run_id) < (mine.started, mine.run_id)
-    return not other.waiting
+    if not other.waiting:
+        return True
+    return mine.waiting and (other.started, other.run_id) < (mine.started, mine.run_id)
 
 
 def _described(run: RunFile) -> str:

@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct, gc=False):
         record_key: value of the stream's primary key, else the record's `id`, else its 1-based position in the
             stream (then `record_key_is_position` is true).
         lead_action: `created`, `updated`, `matched` (found, its fields not written now) or `remembered` (nothing to
-            send); None where no lead was reached.
+            send); None if no lead was reached.
         code: Marketo's code, unchanged, as text.
         message: Marketo's message, unchanged, or ours where Marketo was not asked. May hold person data: it is
             stored, and never logged.

@@ -24,8 +24,8 @@ COMMANDS = {
     "demo": ("marketo_programs_demo.cli", "run the whole chain: simulator, sample leads, check, write and report"),
 }
 MISSING_EXTRA = (
-    'The command needs the extra "sandbox": pip install "airbyte-destination-marketo-programs[sandbox]" '
-    "(missing module: {})"
+    'This command needs the extra "sandbox" (missing module: {}). In a clone of the repository run: '
+    'pip install ".[sandbox]"'
 )
 
 

@@ -83,7 +83,7 @@ def lead_kind(results: Iterable[str]) -> str:
 
 
 class Cell(NamedTuple):
-    """What outcomes are counted by. `event` is None where the record names none."""
+    """What outcomes are counted by. `event` is None if the record names none."""
 
     event: str | None
     program_id: int | None
@@ -119,7 +119,7 @@ class Reason(msgspec.Struct, frozen=True):
         leads: records.
         who: who can act; see `YOU`.
         parts: most frequent first.
-        again: shell command that sends this group's rejected records again; None where that cannot help as they are,
+        again: shell command that sends this group's rejected records again; None if that cannot help as they are,
             and where no rejected file was found.
     """
 

@@ -333,8 +333,8 @@ def test_text_names_every_record_and_strict_counts_rejections(sandbox: SandboxSe
     lines = one_of_each(sandbox)
     code, out, err = plan_process(connector, config_for(sandbox), lines)
     assert code == 0, err
-    assert 'r-1, "Spring Expo 2026" (1004): would be created in Marketo and become a member' in out
-    assert 'r-2, "Spring Expo 2026" (1004): would move from "Invited" to "Registered"' in out
+    assert 'r-1, "Spring Expo 2026" (1004): created at "Registered", with a new person in Marketo' in out
+    assert 'r-2, "Spring Expo 2026" (1004): updated from "Invited" to "Registered"' in out
     assert '#3, "Spring Expo 2026" (1004): rejected (INVALID_EMAIL)' in out
     assert "Plan for 3 records, 1 of which would be rejected. Nothing was written to Marketo." in out
     assert "example.org" not in err
@@ -360,7 +360,7 @@ def test_a_line_that_is_no_message_ends_the_plan_with_the_sums_so_far(
     lines = [*one_of_each(sandbox), b"secret@example.org", record({"email": "late@example.org"})]
     code, out, err = plan_process(connector, config_for(sandbox), lines, None, "--format", "json")
     assert code == 1
-    assert "Line 4 of the input is no Airbyte message" in err
+    assert "Line 4 of the input is not an Airbyte message" in err
     assert "example.org" not in err
     *outcomes, sums = [json.loads(line) for line in out.splitlines()]
     assert len(outcomes) == 3
@@ -451,8 +451,8 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         text = target.read_text()
-        assert f"New memberships: {2 * count:,}." in text
-        assert "With delivery.method auto, 2 files would go out by bulk import" in text
+        assert f"New program members: {2 * count:,}." in text
+        assert "With delivery.method auto, 2 files would be sent by bulk import" in text
         peaks.append(usage.ru_maxrss / 1024)
     small, large = peaks
     assert large < small + 50, peaks
@@ -545,9 +545,9 @@ def test_text_says_what_goes_by_file(sandbox: SandboxServer, connector: Connecto
     lines = people_by_event(sandbox, expo=1_300, list=5)
     code, out, err = plan_process(connector, by_file(sandbox, tmp_path, "auto"), lines)
     assert code == 0, err
-    assert "With delivery.method auto, 1 file would go out by bulk import, and everything else over REST:\n" in out
+    assert "With delivery.method auto, 1 file would be sent by bulk import, and everything else over REST:\n" in out
     assert '  "Spring Expo 2026" (1004), "Registered": 1,300 rows in 1 file, up to 6 calls, and 10 over REST\n' in out
-    assert 'The outcome of what goes by file is "imported" where it says created, moved or stays here' in out
+    assert 'The outcome of rows in a file is "imported" where this plan says created, updated or unchanged' in out
     assert sandbox.calls.writes() == []
 
 
@@ -556,8 +556,8 @@ def test_a_dry_run_says_it_too(sandbox: SandboxServer, connector: Connector, tmp
     run = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines)
     assert run.code == 0, run.text
     summary = " ".join(run.of("LOG")[-1]["log"]["message"].split())
-    assert "With delivery.method auto, 1 file would go out by bulk import" in summary
+    assert "With delivery.method auto, 1 file would be sent by bulk import" in summary
     assert "would make up to" in summary
     few = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines[:20])
-    assert "With delivery.method auto everything goes over REST: a file is taken from 1,201 people" in few.text
+    assert "With delivery.method auto everything is sent over REST: bulk import starts at 1,201 people" in few.text
     assert sandbox.calls.writes() == []

@@ -25,7 +25,7 @@ class Field(msgspec.Struct, frozen=True):
     Attributes:
         name: REST API name.
         data_type: Marketo's name for it: string, email, integer, score, boolean, date, datetime, ...
-        length: longest text in characters; None where there is no such limit.
+        length: longest text in characters; None if there is no such limit.
         updateable: whether a write may name it.
         searchable: whether it works as `filterType`, and as `lookupField`.
         company: belongs to the company record rather than the person (1021).

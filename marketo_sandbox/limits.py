@@ -48,7 +48,7 @@ class Limits:
         """Count a call that has ended.
 
         Args:
-            user: whose call; None where its token was refused.
+            user: whose call; None if its token was refused.
             code: response-level code, None for success.
             mark: what `enter` returned.
         """

@@ -39,7 +39,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A path that exists. `route` is None where it does not take the method (605)."""
+    """A path that exists. `route` is None if it does not take the method (605)."""
 
     route: Route | None
     path_ids: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def lead_value(lead: Lead, name: str) -> Any:
-    """A field of a lead; None where it is blank."""
+    """A field of a lead; None if it is blank."""
     match name:
         case "id":
             return lead.id
@@ -27,7 +27,7 @@ def lead_value(lead: Lead, name: str) -> Any:
 
 
 def member_value(store: Store, program: Program, lead_id: int, name: str) -> Any:  # noqa: PLR0911 - one per field
-    """A field of a membership; None where it is blank.
+    """A field of a membership; None if it is blank.
 
     Raises:
         KeyError: no such member.

@@ -9,12 +9,26 @@ from pathlib import Path
 import pytest
 
 from destination_marketo_programs.config import load_settings, reference_rows
+from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.run import COMMANDS, PROTOCOL_COMMANDS
 from docs import generated_files, markdown_reference, renewed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "marketo-programs.md"
 GUIDES = sorted((DOCS / "guides").glob("*.md"))
 WRITTEN = [PAGE, *GUIDES]
+ROOT = DOCS.parent
+DECISIONS = sorted((DOCS / "decisions").iterdir())
+LINKED = [
+    *WRITTEN,
+    *DECISIONS,
+    *(DOCS / name for name in ("outcomes.md", "architecture.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+]
+NOT_THERE_YET = (
+    "docs.airbyte.com/integrations/destinations/marketo-programs",
+    "pypi.org/project/airbyte-destination-marketo",
+)
 
 
 @pytest.mark.parametrize("page", generated_files(), ids=lambda page: page.name)
@@ -40,7 +54,7 @@ def test_a_region_that_is_not_closed_is_refused() -> None:
         renewed("<!-- hints:code -->\n| …")
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_within_the_docs_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in target:
@@ -49,12 +63,14 @@ def test_links_within_the_docs_lead_somewhere(page: Path) -> None:
         linked = (page.parent / name).resolve() if name else page
         assert linked.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            headings = re.findall(
+                r"^#+ (.+)$", re.sub(r"```.*?```", "", linked.read_text(), flags=re.DOTALL), re.MULTILINE
+            )
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, target
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*WRITTEN, ROOT / "README.md"], ids=lambda page: page.name)
 def test_configurations_shown_are_accepted(page: Path) -> None:
     for block in re.findall(r"```json\n(.+?)```", page.read_text(), re.DOTALL):
         shown = json.loads(block)
@@ -62,6 +78,37 @@ def test_configurations_shown_are_accepted(page: Path) -> None:
             loaded = load_settings(shown, cloud=False)
             assert loaded.settings is not None
             assert loaded.problems == []
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+def test_no_page_sends_anybody_to_an_address_that_does_not_exist(page: Path) -> None:
+    text = re.sub(r"```json.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert [address for address in NOT_THERE_YET if address in text] == []
+    assert not re.search(r"pip install \"?airbyte-destination-marketo-programs", text), (
+        "there is no package index entry"
+    )
+
+
+def test_decisions_are_numbered_named_and_dated_in_one_way() -> None:
+    numbers = []
+    for page in DECISIONS:
+        name = re.fullmatch(r"(\d{4})-[a-z0-9]+(?:-[a-z0-9]+)*\.md", page.name)
+        assert name, page.name
+        numbers.append(name[1])
+        assert re.match(rf"# {name[1]} \S.*\n\n\d{{4}}-\d\d-\d\d(?:\. |, |\n)", page.read_text()), page.name
+    assert len(set(numbers)) == len(numbers), "two decisions share a number"
+
+
+def test_commands_are_all_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in (*PROTOCOL_COMMANDS, *COMMANDS):
+        assert re.search(rf"^\| `{command}[ `]", readme, re.MULTILINE), command
+
+
+def test_every_outcome_is_in_the_readme_under_its_name() -> None:
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", readme, re.MULTILINE))))
+    assert set(map(str, Result)) <= named
 
 
 def test_the_configuration_is_shown_somewhere() -> None:

@@ -122,6 +122,11 @@ class ObjectMapper:
         """Records so far whose Marketo lead id is not a number."""
         return self._whole.unreadable_ids + sum(mapper.unreadable_ids for mapper in self._by_shape.values())
 
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+        return self._rules.router.event_names
+
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record; arguments and result are those of `mapping.Mapper.map`."""
         self._records += 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Draft(NamedTuple):
-    """The parts of a configuration that could be read, each None where it could not, so that the rest is compared."""
+    """The parts of a configuration that could be read, each None if it could not, so that the rest is compared."""
 
     program_links: Sequence[ProgramLink | None]
     qualifier_mappings: Sequence[QualifierMapping | None]

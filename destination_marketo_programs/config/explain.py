@@ -59,8 +59,8 @@ class Place(NamedTuple):
     Attributes:
         steps: the location without the tags of chosen blocks, as `Problem` has it.
         rank: sorts places as the form shows them; unknown keys come behind the known ones of their block.
-        field: the setting, or None where the location is an unknown key, a list element or the whole.
-        choices: the blocks that may stand at the location, by tag (None where there is just one).
+        field: the setting, or None if the location is an unknown key, a list element or the whole.
+        choices: the blocks that may stand at the location, by tag (None if there is just one).
         block: the block that holds the last key of the location.
         titles: what the form calls the steps, list entries counted from 1.
     """
@@ -74,7 +74,7 @@ class Place(NamedTuple):
 
 
 def tag_of(model: type[BaseModel]) -> str | None:
-    """Return the value of the key by which the form chooses this block, or None where there is no choice."""
+    """Return the value of the key by which the form chooses this block, or None if there is no choice."""
     for name in DISCRIMINATORS:
         if name in model.model_fields:
             return str(get_args(model.model_fields[name].annotation)[0])

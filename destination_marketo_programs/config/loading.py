@@ -123,7 +123,7 @@ class LoadedSettings(msgspec.Struct, frozen=True):
     """What became of a raw configuration.
 
     Attributes:
-        settings: None where the configuration cannot be read. With settings there may still be problems: they
+        settings: None if the configuration cannot be read. With settings there may still be problems: they
             forbid writing, but checks against Marketo can go on and report theirs as well.
         problems: in the order of the form; empty when all is well.
     """
@@ -181,7 +181,7 @@ def _salvage(raw: dict[Any, Any]) -> Draft:
 
 
 def _one(kind: Any, raw: Any) -> Any:
-    """Return what `raw` reads as, or None where it cannot be read."""
+    """Return what `raw` reads as, or None if it cannot be read."""
     return _try(TypeAdapter(kind), raw)
 
 

@@ -124,7 +124,7 @@ def _read_column(text: str) -> str:
 
 def _refuse_flag(value: Any) -> Any:
     if isinstance(value, bool):
-        raise PydanticCustomError("int_type", "a flag is no number")
+        raise PydanticCustomError("int_type", "a flag is not a number")
     return pasted(value) if isinstance(value, str) else value
 
 
@@ -239,7 +239,7 @@ class ProgramLink(_Block):
 
 
 class QualifierMapping(_Block):
-    """A status that a qualifier's value decides. `program_id` is None where it holds for every link."""
+    """A status that a qualifier's value decides. `program_id` is None if it holds for every link."""
 
     model_config = ConfigDict(title="Mapping")
 
@@ -440,7 +440,7 @@ class LocalStorage(_Block):
     path: Annotated[StrippedText, AfterValidator(_read_folder)] = Field(
         default="/local/marketo",
         title="Folder",
-        description="Folder to write to; it is created if it doesn't exist. /local is kept only where it is mounted.",
+        description="Folder to write to; it is created if it doesn't exist. /local is kept only if it is mounted.",
         examples=["/local/marketo"],
         json_schema_extra=_shown(),
     )

@@ -53,7 +53,7 @@ class Entry(msgspec.Struct, gc=False):
         quiet: programs for which nothing new is said; they are settled once the lead is known to be there.
         sent: fingerprints of what the record says, for memory; None without memory.
         lead_action: how the lead was reached, once it is known.
-        note: Marketo's code and message for fields that were left out although the lead was found (1021).
+        note: code and message that a delivered outcome carries: fields that Marketo refused (1021), a shared email.
         detail: what is to be said with a delivered outcome (several leads of one key, fields that a guard kept).
         lookup, denied, second: see `Lookup`.
         rejections: outcomes of the targets that were rejected.

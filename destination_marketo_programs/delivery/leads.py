@@ -376,7 +376,8 @@ class Leads:
         if isinstance(fate, Found):
             lead_id, action, note, detail = fate
             for entry in entries:
-                entry.note = note
+                if note is not None:
+                    entry.note = note
                 if detail is not None:
                     entry.detail = detail
                 self._found(entry, lead_id, action)
@@ -391,6 +392,9 @@ class Leads:
 
     def _found(self, entry: Entry, lead_id: int, action: str) -> None:
         entry.lead_action = action
+        if action == CREATED:
+            # Somebody new: what memory knows of the programs does not hold.
+            entry.quiet = None
         if entry.lookup is not Lookup.BY_KEY:
             self._then.accept(entry, lead_id)
             return

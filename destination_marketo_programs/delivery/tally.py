@@ -55,6 +55,10 @@ class Tally:
         if category is Category.EXCLUDED and detail:
             note_value(self.excluded_domains, str(detail.get("domain")))
 
+    def count_shared_email(self) -> None:
+        """Count a person whose email is another person's too."""
+        self.shared_emails += 1
+
     def leads(self) -> dict[str, int]:
         """Records by what happened to them: rejected if any program rejected them, delivered if one took them."""
         told = self.records_rejected + self.leads_delivered + self.leads_unchanged

@@ -76,10 +76,10 @@ class Forecast(NamedTuple):
         checks, people, memberships: calls of each kind if everything goes over REST, retries aside.
         calls_per_20_seconds: the configured pace.
         calls_used_today: by this API user, those of the plan itself among them.
-        daily_call_budget: None where none is set.
+        daily_call_budget: None if none is set.
         unaskable_people: people taken as new because Marketo cannot be asked for their key.
         method: `delivery.method`.
-        files: what would go by file; None where `method` or `lead_sync` rules that out.
+        files: what would go by file; None if `method` or `lead_sync` rules that out.
         program_names: how texts name programs, by id.
     """
 
@@ -134,13 +134,13 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     """The forecast as sentences."""
     lines = [f"People to be created in Marketo: {forecast.people_created:,}."]
     lines.append(
-        f"New memberships: {forecast.members_created:,}. Memberships that move to another status: "
+        f"New program members: {forecast.members_created:,}. Statuses that would be updated: "
         f"{forecast.members_moved:,}."
     )
     if forecast.unaskable_people:
         lines.append(
-            f"{forecast.unaskable_people:,} of the people are taken as not in Marketo without a look: the value of "
-            "their lookup field holds a comma, and Marketo cannot be asked for such values."
+            f"{_people(forecast.unaskable_people)} assumed not to be in Marketo: Marketo cannot be asked for values of "
+            "the lookup field that hold a comma."
         )
     lines += _method_lines(forecast)
     lines.append(_cost_line(forecast))
@@ -149,22 +149,23 @@ def forecast_lines(forecast: Forecast) -> list[str]:
 
 
 def _method_lines(forecast: Forecast) -> list[str]:
-    """What goes by file, or why nothing does."""
+    """What goes into files, or why nothing does."""
     files, method = forecast.files, forecast.method
     if method == "rest":
         return []
     if files is None:
-        return [f"With delivery.method {method} everything goes over REST: lead_sync asks for what no import does."]
+        reason = "lead_sync asks for what an import cannot do."
+        return [f"With delivery.method {method} everything is sent over REST: {reason}"]
     if not files.groups:
         if method == "bulk":
-            return ["With delivery.method bulk everything goes over REST: none of the records can go by file."]
+            return ["With delivery.method bulk everything is sent over REST: none of the records can be imported."]
         least, with_fields = rows_worth_a_job(), rows_worth_a_job(member_fields=True)
         reason = (
-            f"a file is taken from {least:,} people with the same fields for one program and status on "
+            f"bulk import starts at {least:,} people with the same fields per program and status "
             f"({with_fields:,} with membership fields)."
         )
-        return [f"With delivery.method {method} everything goes over REST: {reason}"]
-    would = f"{_count(files.files, 'file')} would go out by bulk import"
+        return [f"With delivery.method {method} everything is sent over REST: {reason}"]
+    would = f"{_count(files.files, 'file')} would be sent by bulk import"
     lines = [f"With delivery.method {method}, {would}, and everything else over REST:"]
     for group in files.groups:
         name = forecast.program_names.get(group.program_id, f"({group.program_id})")
@@ -172,8 +173,8 @@ def _method_lines(forecast: Forecast) -> list[str]:
         size = f"{_count(group.rows, 'row')} in {_count(group.files, 'file')}, up to {_count(group.calls, 'call')}"
         lines.append(f"  {name}, {quoted(group.program_status)}: {size}{rest}")
     lines.append(
-        'The outcome of what goes by file is "imported" where it says created, moved or stays here: Marketo says no '
-        "more than that of an accepted row."
+        'The outcome of rows in a file is "imported" where this plan says created, updated or unchanged: Marketo does '
+        "not report more than that."
     )
     return lines
 
@@ -188,9 +189,9 @@ def _cost_line(forecast: Forecast) -> str:
             f"({cost.checks:,} for the checks, {rest}), which takes {duration} at {pace}."
         )
     return (
-        f"A sync of these records with delivery.method {forecast.method} would make up to {cost.total:,} calls "
-        f"({cost.checks:,} for the checks, {cost.imports:,} for files, {rest}), instead of "
-        f"{forecast.calls_over_rest:,} with rest. That takes {duration} at {pace}, if an import takes "
+        f"A sync of these records with delivery.method {forecast.method} would make up to {cost.total:,} calls: "
+        f"{cost.checks:,} for the checks, {cost.imports:,} for files, {rest}. With rest it would make "
+        f"{forecast.calls_over_rest:,}. That takes {duration} at {pace}, if an import takes "
         f"{START_SECONDS:g} seconds and 1 more for each {ROWS_PER_SECOND:,} rows."
     )
 
@@ -199,17 +200,17 @@ def _budget_line(forecast: Forecast) -> str:
     used, missing = forecast.calls_used_today, forecast.calls_missing
     if forecast.daily_call_budget is None or missing is None:
         return (
-            f"This API user has made {_count(used, 'call')} today, those for this forecast included; "
+            f"This API user has made {_count(used, 'call')} today, including this forecast's; "
             "delivery.daily_call_budget is not set."
         )
     of_budget = (
         f"{used:,} of the {forecast.daily_call_budget:,} calls of delivery.daily_call_budget are used up today, "
-        "those for this forecast included"
+        "including this forecast's"
     )
     if not missing:
         return f"{of_budget}: the sync fits."
     return (
-        f"{of_budget}: the sync needs {missing:,} more than are left. It would stop there, and go on with the next "
+        f"{of_budget}: the sync needs {missing:,} more than are left. It would stop there, and resume with the next "
         "sync after the daily reset. Raise the budget if Marketo's daily quota has room."
     )
 
@@ -218,6 +219,10 @@ def _duration(minutes: float) -> str:
     if minutes <= 1:
         return "less than a minute"
     return f"about {math.ceil(minutes):,} minutes"
+
+
+def _people(number: int) -> str:
+    return "1 person is" if number == 1 else f"{number:,} people are"
 
 
 def _count(number: int, noun: str) -> str:

@@ -53,9 +53,9 @@ class Column(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         name: the text as configured; a column of exactly this name wins over the expression.
         origin: configuration path and text, for messages.
-        reader: None where a plain dict lookup of `name` says everything.
+        reader: None if a plain dict lookup of `name` says everything.
         path: configuration path alone; "" for a column that no setting names.
-        roots: top-level columns that `reader` looks at besides `name`; None where it may look at any.
+        roots: top-level columns that `reader` looks at besides `name`; None if it may look at any.
     """
 
     name: str
@@ -132,7 +132,7 @@ def _functions(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _roots(node: Mapping[str, Any]) -> frozenset[str] | None:
-    """Top-level columns that an expression looks at; None where it looks at the record as a whole."""
+    """Top-level columns that an expression looks at; None if it looks at the record as a whole."""
     kind = node["type"]
     if kind == "field":
         return frozenset({node["value"]})

@@ -30,7 +30,7 @@ class WritableField(NamedTuple):
 
     Attributes:
         data_type: Marketo's `dataType`, e.g. `string`, `integer`, `boolean`, `date`.
-        length: most characters it takes; None where describe gives none.
+        length: most characters it takes; None if describe gives none.
     """
 
     data_type: str
@@ -38,7 +38,7 @@ class WritableField(NamedTuple):
 
 
 class FieldCatalog(msgspec.Struct, frozen=True):
-    """The fields that Marketo lists as writable, by REST API name; None where that is not known.
+    """The fields that Marketo lists as writable, by REST API name; None if that is not known.
 
     Source: Describe Lead 2 (`fields[].updateable`) and Describe Program Member.
     """
@@ -122,7 +122,7 @@ class FieldRules:
 
     Args:
         sources: at most one for each field.
-        writable: the object's fields as Marketo lists them, None where that is not known.
+        writable: the object's fields as Marketo lists them, None if that is not known.
         clear_blanks: whether null and blank values become None, which clears the field in Marketo. A column
             that the record does not have is left out in any case; a JMESPath that finds nothing is null.
     """

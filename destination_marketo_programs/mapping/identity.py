@@ -54,7 +54,7 @@ def primary_key_text(data: object, paths: Sequence[Sequence[str]]) -> str | None
         paths: `primary_key` of the configured stream: one path per part.
 
     Returns:
-        None where there is no primary key, or a part is null, blank, no scalar or absent.
+        None if there is no primary key, or a part is null, blank, no scalar or absent.
     """
     if not paths or not isinstance(data, dict):
         return None

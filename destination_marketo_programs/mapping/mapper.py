@@ -48,6 +48,10 @@ class RecordMapper(Protocol):
     def unreadable_ids(self) -> int:
         """Records whose Marketo lead id is not a number."""
 
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record."""
 
@@ -132,6 +136,11 @@ class RuleMapper:
     def unreadable_ids(self) -> int:
         """Records so far whose Marketo lead id is not a number; they are delivered by their lookup value."""
         return self._people.unreadable_ids
+
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+        return self._rules.router.event_names
 
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record.
@@ -342,7 +351,7 @@ def _has(column: Column, record: Record) -> bool:
 
 
 def _event_text(column: Column, record: Record) -> str | None:
-    """The record's event id or name without surrounding blanks; None where it has none."""
+    """The record's event id or name without surrounding blanks; None if it has none."""
     value = record.get(column.name) if column.reader is None else column.reader(record)
     if value is UNREADABLE:
         raise column.unreadable()

@@ -45,7 +45,7 @@ class QualifierRules:
 
     Args:
         mappings: in the order of the configuration; the first that applies decides.
-        blank_means: column that a blank `qualifier` stands for; None where it stands for nothing.
+        blank_means: column that a blank `qualifier` stands for; None if it stands for nothing.
     """
 
     def __init__(self, mappings: Sequence[QualifierMapping], blank_means: str | None) -> None:
@@ -68,7 +68,7 @@ class QualifierRules:
         return self._concern_all or program_id in self._by_program
 
     def status(self, program_id: int, record: Record, read: ReadValues) -> str | None:
-        """The status of the first mapping that applies to the record, None where none does.
+        """The status of the first mapping that applies to the record, None if none does.
 
         Args:
             program_id: program of the link in question.

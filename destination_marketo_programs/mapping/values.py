@@ -86,7 +86,7 @@ def event_text(value: object) -> str | None:
 
 
 def key_text(value: object) -> str | None:
-    """A value as part of a record key; None where it is null, blank or no scalar."""
+    """A value as part of a record key; None if it is null, blank or no scalar."""
     if type(value) is str and value >= "!" and value.isascii():  # neither blank nor a broken surrogate
         return value
     if type(value) is int:

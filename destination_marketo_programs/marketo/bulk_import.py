@@ -43,8 +43,8 @@ class ImportStatus(NamedTuple):
     Attributes:
         batch_id: the job's number, good for seven days.
         state: one of `JobState`. `Complete` does not mean that every row was imported.
-        processed: rows imported, failed ones not among them; None where Marketo does not say.
-        failed, warned: rows in the failure and in the warning file; None where Marketo does not say.
+        processed: rows imported, failed ones not among them; None if Marketo does not say.
+        failed, warned: rows in the failure and in the warning file; None if Marketo does not say.
         message: Marketo's own text, for people.
     """
 

@@ -68,7 +68,7 @@ class FieldInfo(NamedTuple):
 
 
 class LeadDescription(NamedTuple):
-    """Lead fields by REST API name, and the ones that can be looked up by; None where Marketo did not say."""
+    """Lead fields by REST API name, and the ones that can be looked up by; None if Marketo did not say."""
 
     fields: dict[str, FieldInfo]
     searchable: frozenset[str] | None

@@ -38,13 +38,13 @@ EXIT_STOPPED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `main` reads."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as write takes it")
-    parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as write takes it")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
+    parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, a JSON file")
     parser.add_argument(
         "--format",
         choices=("text", "json"),
         default="text",
-        help="text: tables and sentences; json: one object a line for each record and program, then one with the sums",
+        help="text: tables and sentences; json: a line for each record and program, then one with the summary",
     )
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a record would be rejected")
 

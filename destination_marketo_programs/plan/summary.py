@@ -24,7 +24,7 @@ NOT_SHOWN: Final = "(not shown)"
 
 
 class ProgramSums(msgspec.Struct):
-    """Records of one program and status by what would become of them; no program for those that no link names."""
+    """Records of one program and status by what would happen to them; no program for those that no link names."""
 
     program_id: int | None
     program_name: str | None
@@ -88,7 +88,7 @@ class PlannedCalls(msgspec.Struct):
         imports: calls for files, at most.
         total: all calls; with files among them, at most.
         total_over_rest: all calls if everything went over REST.
-        fits_budget: None where there is no budget.
+        fits_budget: None if there is no budget.
     """
 
     method: str
@@ -116,7 +116,7 @@ class PlanSummary(msgspec.Struct):
         records_rejected: records that some program would reject.
         unaskable_people: see `forecast.Forecast`.
         unmapped_qualifier_values, unlinked_events: how often each came; texts that may name a person are not shown.
-        imports: None where nothing would go by file.
+        imports: None if nothing would go by file.
     """
 
     complete: bool

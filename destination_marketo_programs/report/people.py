@@ -24,7 +24,7 @@ _decoder = msgspec.json.Decoder()
 
 
 class Who(NamedTuple):
-    """What people recognise a lead by; each None where the record has no such value."""
+    """What people recognise a lead by; each None if the record has no such value."""
 
     name: str | None
     email: str | None

@@ -121,7 +121,7 @@ def ref_cell(ref: str) -> str:
 
 
 def leaves_of(lead: Lead) -> dict[str, Leaf]:
-    """The cells of the lead's record; none where it has none that can be read."""
+    """The cells of the lead's record; none if it has none that can be read."""
     if lead.data is None:
         return {}
     try:

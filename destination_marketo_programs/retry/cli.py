@@ -26,8 +26,10 @@ MAX_LISTED = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `main` reads."""
-    parser.add_argument("outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders or s3://bucket/path")
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as for write")
+    parser.add_argument(
+        "outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders that hold them, or s3://bucket/path"
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     parser.add_argument(
         "--category",
         action="append",

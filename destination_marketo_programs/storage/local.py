@@ -162,7 +162,7 @@ class LocalStore:
 
 
 def blobs_below(folder: Path, prefix: str) -> Iterator[Blob]:
-    """Files below a folder whose own name begins with the prefix; none where there is no folder."""
+    """Files below a folder whose own name begins with the prefix; none if there is no folder."""
     for path in folder.rglob(f"{glob.escape(prefix)}*"):
         try:
             found = path.stat()

@@ -44,7 +44,7 @@ class OutcomeFile(NamedTuple):
         kind: outcomes or rejected records.
         run: attempt that wrote it, `<start>-<run id>` from its name; the location where the name is of no known
             form. Record keys that are positions are comparable within one run only.
-        started_at: start of the sync, from the name; None where the name is of no known form.
+        started_at: start of the sync, from the name; None if the name is of no known form.
         part: number within the run.
     """
 
@@ -239,7 +239,7 @@ def reader_for(storage: NoStorage | LocalStorage | S3Storage) -> Reader:
 
 
 def location_of(storage: NoStorage | LocalStorage | S3Storage) -> str | None:
-    """Where a storage keeps its files, as `find_files` takes it; None where nothing is kept."""
+    """Where a storage keeps its files, as `find_files` takes it; None if nothing is kept."""
     match storage.storage_type:
         case "None":
             return None

@@ -62,7 +62,7 @@ class OutcomeStore(Protocol):
 
     @property
     def location(self) -> str | None:
-        """Where the files are, for people and for `iter_outcomes`; None where nothing is stored."""
+        """Where the files are, for people and for `iter_outcomes`; None if nothing is stored."""
 
     @property
     def pending_bytes(self) -> int:
@@ -119,7 +119,7 @@ class OutcomeStore(Protocol):
         """Folder of this sync's files, relative to the store's top: blank, or a name with `/` behind it."""
 
     def read_blob(self, name: str) -> bytes | None:
-        """A whole small file; None where there is none.
+        """A whole small file; None if there is none.
 
         Args:
             name: relative to the store's top, e.g. `memory-123-ABC-456.bin`; letters, digits and `-_./`.

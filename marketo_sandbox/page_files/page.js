@@ -31,7 +31,7 @@ function set(node, name, value) {
   if (node[name] !== value) node[name] = value;
 }
 
-/** Makes `list` hold one node for each item, by key: nodes that are there stay where they are. */
+/** Makes `list` hold one node for each item, by key: nodes that are there keep their place. */
 function patch(list, items, keyOf, make, update) {
   const nodes = new Map([...list.children].map((node) => [node.dataset.key, node]));
   let place = list.firstElementChild;
@@ -67,7 +67,7 @@ function choose(change) {
   showPeople();
 }
 
-/** Chooses who is shown, and brings them into sight where they are below it. */
+/** Chooses who is shown, and brings them into sight if they are below it. */
 function look(change) {
   choose(change);
   if ($("people").getBoundingClientRect().top > innerHeight / 2) $("people").scrollIntoView();

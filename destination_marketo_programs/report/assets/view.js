@@ -51,7 +51,7 @@ function drawCauses(found, kinds) {
 function cause({ reason, leads: count, parts, exact }) {
   const pressed = filter.reason === reason.id;
   const names = reason.parts.map((part) => ({ ...part, leads: exact ? part.leads : parts.get(part.name) || 0 })).filter((part) => part.leads);
-  // A lead that one program skipped may have been delivered to another: then it is no skipped lead, and still meant here.
+  // A lead that one program skipped may have been delivered to another: then it does not count as a skipped lead, and is still meant here.
   const kind = reason.outcome === "rejected" ? "rejected" : "";
   const choose = (part) => set(pressed && filter.part === part ? { reason: "", part: "", kind } : { reason: reason.id, part, kind });
   return h("li", { class: `cause ${reason.outcome}` },
