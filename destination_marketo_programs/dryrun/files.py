@@ -149,7 +149,7 @@ class PlannedFiles:
 
     def _add(self, entry: Entry) -> None:
         person, targets = entry.person, entry.targets
-        by_file = entry.lead_id is None and not any(
+        by_file = entry.whole is None and not any(
             self._statuses.sideways(target.program_id, target.program_status) for target in targets
         )
         row = self._maker.row_of(person) if by_file else None
