@@ -33,7 +33,7 @@ class Rule(NamedTuple):
 HABITS = (
     Rule(r"(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b|doubt\b|one\b)", "is not a"),
     Rule(r"\bmend(?:s|ed|ing)?\b", "fix"),
-    Rule(r"\bwhat (?:becomes|became|has become|would become) of\b", "what happened to"),
+    Rule(r"\bwhat (?:became|has become|would become) of\b", "what happened to"),
     Rule(r"\bthe sums\b", "the summary, the counts"),
     Rule(r"\b(?:take|takes|took|taking) it that\b", "assume"),
     Rule(r"\bletter by letter\b", "exactly"),
