@@ -141,6 +141,7 @@ class Run:
                 self._journal.close(
                     ending,
                     left_undone=left,
+                    events=self._mappers.event_names,
                     calls=self._client.gate.budget.used_now,
                     leads=self.tally.leads(),
                     outcomes={str(result): count for result, count in self.tally.by_outcome().items()},
@@ -181,6 +182,7 @@ class Run:
             lambda *denied: leads.denied(*denied),  # noqa: PLW0108 - see above
             new,
             clock,
+            None if memory is None else memory.highest,
         )
         policy = self._lead_policy()
         leads = Leads(
@@ -202,7 +204,7 @@ class Run:
                 self._journal,
                 self._import_pace,
                 clock,
-                client.policy.create_settle_seconds,
+                max(client.policy.create_settle_seconds, self._import_pace.lost_settled_seconds),
             )
             stages.insert(0, earlier)
             accept = _behind(earlier.accept, accept)

@@ -113,7 +113,7 @@ def test_runs_that_are_over_and_dry_runs_and_other_instances_are_nobodys_neighbo
     for number, members in enumerate(over):
         journal_of(store, f"o{number}", BEGAN - timedelta(minutes=1), **members).write()
     other = run_file("elsewhere")
-    other.instance = "999-XXX-999"
+    other.instance = "999-ZZZ-999"
     RunJournal(store, other, store.clock).write()
     assert taken_over(store, journal_of(store)).creates_in == 0.0
     assert store.clock.now == BEGAN
@@ -255,7 +255,7 @@ class Steps(Blobs):
     A run is held up for less than the time after which others take it for dead.
     """
 
-    HELD_UP = timedelta(seconds=10)
+    HELD_UP = timedelta(seconds=1)
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
@@ -286,8 +286,9 @@ class Steps(Blobs):
         return super().list_blobs(prefix)
 
     def wait(self, seconds: float) -> bool:
-        self.step()
-        self.clock.wait(seconds)
+        for _ in range(round(seconds)):
+            self.step()
+            self.clock.wait(1.0)
         return True
 
     def run(self, run_id: str) -> None:
@@ -330,7 +331,7 @@ def test_of_runs_that_begin_together_never_two_work(choices: list[int], number: 
     names = ["a", "b", "c"][:number]
     for name in names:
         store.start(name)
-    for place in range(2_000):
+    for place in range(5_000):
         if store.over == set(names):
             break
         store.advance(choices[place % len(choices)] if choices else place)
@@ -380,6 +381,20 @@ def test_a_run_that_was_held_up_while_it_looked_looks_again(store: Blobs, clock:
     store.list_blobs = list_blobs  # type: ignore[method-assign]
     taken_over(store, journal_of(store, "a"), wait)
     assert not other.run.is_open, "it was waited for"
+
+
+def test_a_storage_that_is_too_slow_to_tell_ends_the_run_in_the_end(store: Blobs, clock: Clock) -> None:
+    listed = store.list_blobs
+
+    def list_blobs(prefix: str) -> list[Blob]:
+        clock.wait(20.0)
+        return listed(prefix)
+
+    store.list_blobs = list_blobs  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match="more than 25 seconds") as raised:
+        taken_over(store, journal_of(store))
+    assert raised.value.transient
+    assert clock.now - BEGAN < timedelta(minutes=62)
 
 
 # --- the run's own file ------------------------------------------------------------------------------------------

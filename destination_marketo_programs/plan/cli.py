@@ -38,8 +38,8 @@ EXIT_STOPPED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `main` reads."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as write takes it")
-    parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as write takes it")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
+    parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, a JSON file")
     parser.add_argument(
         "--format",
         choices=("text", "json"),

@@ -1,4 +1,4 @@
-"""The sums of a plan: one structure, for people and for scripts."""
+"""The summary of a plan: one structure, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_SHOWN: Final = "(not shown)"
 
 
 class ProgramSums(msgspec.Struct):
-    """Records of one program and status by what would become of them; no program for those that no link names."""
+    """Records of one program and status by what would happen to them; no program for those that no link names."""
 
     program_id: int | None
     program_name: str | None

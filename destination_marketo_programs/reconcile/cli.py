@@ -65,7 +65,7 @@ class _CannotReconcileError(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `main` reads."""
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as write takes it")
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     parser.add_argument(
         "outcomes",
         nargs="*",

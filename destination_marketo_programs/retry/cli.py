@@ -27,8 +27,10 @@ MAX_LISTED = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `main` reads."""
-    parser.add_argument("outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders or s3://bucket/path")
-    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, as for write")
+    parser.add_argument(
+        "outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders that hold them, or s3://bucket/path"
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     parser.add_argument(
         "--category",
         action="append",
@@ -46,7 +48,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
 
     Args:
         args: as `add_arguments` declares them.
-        deliver: takes the messages, tells people what became of them, and returns an exit code; a session by default.
+        deliver: takes the messages, tells people what happened to them, and returns an exit code; a session by default.
     """
     try:
         loaded = load_settings(read_json_file(args.config, "config"), cloud=runs_in_cloud())

@@ -29,7 +29,7 @@ def deliver_messages(
 ) -> int:
     """Deliver RECORD messages of rejected files; each keeps the name that it was rejected under.
 
-    What became of them is summed up on standard output; log and progress go to standard error, and every outcome to
+    What happened to them is summed up on standard output; log and progress go to standard error, and every outcome to
     the configured storage.
 
     Args:
