@@ -178,6 +178,7 @@ class Run:
             lambda *denied: leads.denied(*denied),  # noqa: PLW0108 - see above
             new,
             clock,
+            None if memory is None else memory.highest,
         )
         policy = self._lead_policy()
         leads = Leads(
@@ -199,7 +200,7 @@ class Run:
                 self._journal,
                 self._import_pace,
                 clock,
-                client.policy.create_settle_seconds,
+                max(client.policy.create_settle_seconds, self._import_pace.lost_settled_seconds),
             )
             stages.insert(0, earlier)
             accept = _behind(earlier.accept, accept)

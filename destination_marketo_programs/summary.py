@@ -1,6 +1,6 @@
 """What was delivered, in sums: one shape for the log of a sync, for `plan` and for the report.
 
-A *lead* is a record, named by namespace, stream and key; an *outcome* is what became of it for one program.
+A *lead* is a record, named by namespace, stream and key; an *outcome* is what happened to it for one program.
 """
 
 from __future__ import annotations

@@ -299,7 +299,7 @@ class Loop:
     def _look_for_a_dead_end(self, now: float, in_flight: int) -> None:
         """At the end of the input something always is in flight or due, until nothing waits.
 
-        Seen once it is no proof: what a stage has just done may give it something to do in the next turn.
+        Seen once it proves nothing: what a stage has just done may give it something to do in the next turn.
         """
         dead = self._input_ended and not in_flight and self._work_waits()
         dead = dead and all(stage.due_in(now) == NEVER for stage in self._stages)

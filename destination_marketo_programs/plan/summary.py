@@ -1,4 +1,4 @@
-"""The sums of a plan: one structure, for people and for scripts."""
+"""The summary of a plan: one structure, for people and for scripts."""
 
 from __future__ import annotations
 

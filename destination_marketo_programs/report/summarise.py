@@ -142,7 +142,7 @@ def shell_word(text: str) -> str:
 
 
 def readable(location: str) -> str:
-    """A path as text that can be stored and shown: bytes that are no text become question marks."""
+    """A path as text that can be stored and shown: bytes that are not text become question marks."""
     return location.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
 
     Args:
         args: as `add_arguments` declares them.
-        deliver: takes the messages, tells people what became of them, and returns an exit code; a session by default.
+        deliver: takes the messages, tells people what happened to them, and returns an exit code; a session by default.
     """
     try:
         loaded = load_settings(read_json_file(args.config, "config"), cloud=runs_in_cloud())

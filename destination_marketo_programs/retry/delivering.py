@@ -41,7 +41,7 @@ def deliver_messages(
 ) -> int:
     """Deliver RECORD messages of rejected files; each keeps the name that it was rejected under.
 
-    What became of them is summed up on standard output; the log goes to standard error, and every outcome to the
+    What happened to them is summed up on standard output; the log goes to standard error, and every outcome to the
     configured storage.
 
     Args:
@@ -97,7 +97,7 @@ def _deliver(
 
 
 def told(tally: Tally) -> str:
-    """What became of the records, for people."""
+    """What happened to the records, for people."""
     outcomes = Counts()
     for result, count in tally.by_outcome().items():
         outcomes.add(result, count)
