@@ -109,8 +109,8 @@ CATEGORIES: dict[Category, Hint] = {
     ),
     Category.INVALID_EMAIL: Hint(
         "The email address cannot be used",
-        "It is incomplete, or it contains characters that Marketo does not accept in email addresses (only "
-        "unaccented letters, digits and common punctuation).",
+        "It is incomplete, or it contains characters that Marketo does not accept in email addresses. Marketo accepts "
+        "only unaccented letters, digits and common punctuation.",
         "Correct the address in the source (look for spaces, missing parts and typing errors) and send the record "
         "again.",
     ),
@@ -141,16 +141,16 @@ CATEGORIES: dict[Category, Hint] = {
     ),
     Category.FIELD_INVALID: Hint(
         "A field value was not accepted",
-        "A value has another type than the Marketo field or is too long for it, or the field does not exist. "
+        "A value has another type than the Marketo field, is too long for it, or the field does not exist. "
         "Marketo's message names the field.",
         "Correct the value in the source, or map the column to a field of a matching type in field_mappings.",
     ),
     Category.STATUS_NOT_FOUND: Hint(
         "The program does not have this status",
         'Each channel has its own list of statuses. "attended" and "Attended" are different texts.',
-        "Status text must match Marketo exactly. Open the program's channel under Admin > Tags > Channel, copy the "
-        "status into program_links or qualifier_mappings (or into the records, if they have a program_status), "
-        "and send the records again.",
+        "Status text must match Marketo exactly. Open the program's channel under Admin > Tags > Channels and copy the "
+        "status. Paste it into program_links or qualifier_mappings (or into the records, if they name the status). "
+        "Then send the records again.",
     ),
     Category.RECORD_REFUSED: Hint(
         "Marketo refused this record",
@@ -182,9 +182,9 @@ CODES: dict[str, Hint] = {
     ),
     "1004": Hint(
         "Marketo does not have this person",
-        "The person does not exist, or was deleted or merged meanwhile.",
-        "Correct the Marketo id or email in the source, or set lead_sync.mode to create_or_update so that "
-        "missing people are created.",
+        "The person does not exist, or was deleted or merged in the meantime.",
+        "Correct the Marketo lead ID or email in the source. Or set lead_sync.mode to create_or_update, which creates "
+        "missing people.",
     ),
     "1005": Hint(
         "The person exists already",
@@ -194,20 +194,20 @@ CODES: dict[str, Hint] = {
     "1006": Hint(
         "The field does not exist in Marketo",
         "A mapped field name is unknown in this instance, or is hidden from the API. This affects every record alike.",
-        "Use the REST API name of the field in field_mappings (Admin > Field Management > Export Field "
-        "Names). Names are case-sensitive.",
+        "Use the REST API name of the field in field_mappings (Admin > Field Management > Export Field Names). "
+        "Names are case-sensitive.",
     ),
     "1007": Hint(
         "Several people in Marketo share this email or key",
         "Marketo found more than one person and changes none, because it cannot tell which one is meant.",
-        "Merge the duplicates in Marketo (the smart list Possible Duplicates finds them) and send the record "
-        "again, or set lead_sync.duplicate_leads to most_recently_updated.",
+        "Merge the duplicates in Marketo (the smart list Possible Duplicates finds them) and send the record again. "
+        "Or set lead_sync.duplicate_leads to most_recently_updated.",
     ),
     "1008": Hint(
         "The API user cannot access the person's partition",
         "This person is in a partition that the API user's role does not cover.",
-        "Ask your Marketo admin to give the API user's role access to that partition (Admin > Users & "
-        "Roles), or correct lead_sync.partition_name.",
+        "Ask your Marketo admin to give the API user's role access to that partition (Admin > Users & Roles). Or "
+        "correct lead_sync.partition_name.",
     ),
     "1009": Hint(
         "Marketo needs a partition name",
@@ -227,9 +227,9 @@ CODES: dict[str, Hint] = {
     ),
     "1013": Hint(
         "Marketo cannot find the program or its member",
-        "The program was deleted or is not visible to the API user, or the person left the program meanwhile.",
-        "Open the program in Marketo, check the program_id and that the API user's role covers its "
-        "workspace, then send the record again.",
+        "The program was deleted, the API user cannot see it, or the person was removed from it in the meantime.",
+        "Open the program in Marketo. Check the program_id and that the API user's role covers its workspace. Then "
+        "send the record again.",
     ),
     "1014": Hint(
         "Marketo could not save it just now",
@@ -248,7 +248,7 @@ CODES: dict[str, Hint] = {
     ),
     "1018": Hint(
         "The CRM owns this data",
-        "Marketo is synchronised with Salesforce or Dynamics and does not let the API change this.",
+        "Marketo is synchronized with Salesforce or Dynamics and does not let the API change this.",
         "Change it in the CRM, and remove the field from field_mappings.",
     ),
     "1019": Hint(
@@ -258,16 +258,16 @@ CODES: dict[str, Hint] = {
     ),
     "1021": Hint(
         "Company fields cannot be changed with the person",
-        "Marketo keeps company data (company name, industry, address of the company) in a record of its "
-        "own, shared by all its people.",
+        "Marketo keeps company data (name, industry, address) in a separate record, shared by all people of the "
+        "company.",
         "Remove the company fields from field_mappings; with the mobly mapping, map them to custom fields instead.",
     ),
     "1022": Hint("It is in use in Marketo", "Something else in Marketo depends on it.", _SEND_AGAIN),
     "1025": Hint(
         "The program does not have this status",
         'The status was renamed or removed, or differs in a letter: "attended" and "Attended" are different texts.',
-        "Status text must match Marketo exactly: open the program's channel under Admin > Tags > Channel, "
-        "copy the status into program_links or qualifier_mappings, and send the records again.",
+        "Status text must match Marketo exactly. Open the program's channel under Admin > Tags > Channels and copy the "
+        "status. Paste it into program_links or qualifier_mappings, and send the records again.",
     ),
     "1029": Hint("Marketo's queue is full", "Too many import or export jobs of your company are queued.", _SEND_AGAIN),
     "1036": Hint(
@@ -290,11 +290,11 @@ CODES: dict[str, Hint] = {
         "A single call to Marketo may hold 1 MB, and this record alone exceeds it.",
         "Shorten the long texts of this record, or remove them from field_mappings.",
     ),
-    "414": Hint("The request is too long", "The address of the call exceeds what Marketo takes.", _REPORT_BUG),
+    "414": Hint("The request is too long", "The address of the call is longer than Marketo accepts.", _REPORT_BUG),
     "500": Hint("Marketo had an internal error", "The error is on Marketo's side and usually passes.", _SEND_AGAIN),
     "501": Hint(
         "Marketo refused this record",
-        "Marketo uses this code without explaining it.",
+        "Marketo does not document this code.",
         "Read Marketo's message, and send the record again.",
     ),
     "502": Hint("Marketo did not answer in time", "Marketo was busy.", _SEND_AGAIN),
@@ -316,8 +316,8 @@ CODES: dict[str, Hint] = {
     "603": Hint(
         "The API user is not allowed to do this",
         "The API user's role lacks a permission, or Marketo accepts calls only from listed addresses.",
-        "Give the role Read-Write Person (Lead) and Read-Only Assets under Access API, in the workspace of "
-        "the program; check Admin > Integration > Web Services > IP Restrictions.",
+        "Give the role Read-Write Person (Lead) and Read-Only Assets under Access API, in the workspace of the "
+        "program. Then check Admin > Integration > Web Services > IP Restrictions.",
     ),
     "604": Hint("Marketo did not finish in time", "Marketo's database was busy.", _SEND_AGAIN),
     "605": Hint("Marketo does not support this kind of call", "The call had the wrong form.", _REPORT_BUG),
@@ -327,17 +327,17 @@ CODES: dict[str, Hint] = {
         "Send the record again; if it happens often, lower delivery.calls_per_20_seconds.",
     ),
     "607": Hint(
-        "The day's API calls are used up",
+        "The daily API quota is used up",
         "All integrations of your company share a daily quota, which resets at midnight Central Time.",
-        "Run the sync again after the reset; set delivery.daily_call_budget so that other integrations keep "
+        "Run the sync again after the reset. Set delivery.daily_call_budget so that other integrations keep "
         "their share.",
     ),
     "608": Hint("Marketo was unavailable for a moment", "The error is on Marketo's side.", _SEND_AGAIN),
     "609": Hint("Marketo could not read the call", "The call was not valid JSON.", _REPORT_BUG),
     "610": Hint(
         "Marketo cannot find the program",
-        "The program id does not exist in this instance, or the address of the instance is wrong.",
-        "Open the program in Marketo and copy the id from its URL into program_links; check domain_url.",
+        "The program ID does not exist in this instance, or the address of the instance is wrong.",
+        "Open the program in Marketo, copy the ID from its URL into program_links, and check domain_url.",
     ),
     "611": Hint(
         "Marketo had a system error",
@@ -363,13 +363,13 @@ CODES: dict[str, Hint] = {
     ),
     "701": Hint(
         "A required field is blank",
-        "Marketo wants a value where there was none.",
+        "Marketo requires a value in this field.",
         "Marketo's message names the field: fill it in the source, or set lead_sync.blank_values to keep.",
     ),
     "702": Hint(
         "Marketo found nothing",
         "What was asked for does not exist in this instance.",
-        "Check that the program still exists and that its id in program_links is right.",
+        "Check that the program still exists and that its ID in program_links is right.",
     ),
     "703": Hint(
         "A feature is not switched on in Marketo",
@@ -387,7 +387,7 @@ CODES: dict[str, Hint] = {
         "Read Marketo's message, and ask your Marketo admin.",
     ),
     "713": Hint("Marketo was busy for a moment", "The error is on Marketo's side.", _SEND_AGAIN),
-    "719": Hint("Marketo was busy for a moment", "Something else held a lock.", _SEND_AGAIN),
+    "719": Hint("Marketo was busy for a moment", "Another process was changing the same data.", _SEND_AGAIN),
 }
 
 _UNKNOWN = Hint(

@@ -18,6 +18,7 @@ from destination_marketo_programs.marketo.errors import RECORD_CATEGORIES, RESPO
 from destination_marketo_programs.outcomes import Category, Result
 
 LONGEST_HINT = 300
+LONGEST_SENTENCE = 20
 
 
 def test_every_outcome_category_and_code_is_explained() -> None:
@@ -34,6 +35,7 @@ def test_texts_are_sentences(row: HintRow) -> None:
     for text in (explanation, fix):
         assert text[0].isupper()
         assert text.endswith(".")
+        assert max(len(sentence.split()) for sentence in re.split(r"(?<=[.:]) ", text)) <= LONGEST_SENTENCE
     assert "  " not in f"{title} {explanation} {fix}"
     assert len(f"{title}. {fix}") <= LONGEST_HINT
 

@@ -26,6 +26,7 @@ def test_nothing_that_users_read_falls_back_into_old_habits() -> None:
         ("Mend the source.", "Mend"),
         ("once the cause is mended", "mended"),
         ("says what became of each record", "what became of"),
+        ("what would become of them", "what would become of"),
         ("a higher status goes out instead", "goes out"),
         ("The next sync goes on from the last STATE.", "goes on"),
         ("Rows that go by file are imported.", "by file"),
@@ -66,6 +67,13 @@ def test_ordinary_sentences_pass(text: str) -> None:
 def test_a_finding_names_file_line_and_remedy() -> None:
     finding = next(prose.findings(prose.Text(FILE, 3, "One.\nMend it.")))
     assert str(finding) == "page.md:4: Mend → fix"
+
+
+def test_a_sentence_of_a_message_has_an_end() -> None:
+    short, long = "word " * 25, "word " * 26
+    assert list(prose.long_sentences(prose.Text(FILE, 1, f"{short.strip()}. {short}"))) == []
+    assert [finding.say for finding in prose.long_sentences(prose.Text(FILE, 1, long))] == ["two sentences"]
+    assert list(prose.long_sentences(prose.Text(FILE, 1, f"SELECT {long}"))) == []
 
 
 def test_code_blocks_are_passed_over_and_lines_kept() -> None:

@@ -68,7 +68,7 @@ def mapper_for(
 
 
 class ObjectMapper:
-    """Decides what becomes of the records of one object, as `mapping.Mapper` does for ordinary streams.
+    """Decides what happens to the records of one object, as `mapping.Mapper` does for ordinary streams.
 
     A lead has hundreds of fields, and a record a handful of columns: for each set of columns that comes up, a mapper of
     these alone is made and kept. If there are too many sets, the others share a mapper of all columns.
@@ -121,6 +121,11 @@ class ObjectMapper:
     def unreadable_ids(self) -> int:
         """Records so far whose Marketo lead id is not a number."""
         return self._whole.unreadable_ids + sum(mapper.unreadable_ids for mapper in self._by_shape.values())
+
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+        return self._rules.router.event_names
 
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record; arguments and result are those of `mapping.Mapper.map`."""

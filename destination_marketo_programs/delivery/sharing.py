@@ -17,7 +17,7 @@ EMAIL: Final = "email"
 NOTE: Final = (
     None,
     (
-        "Another person in this sync has the same email and another key. Marketo cannot find either of them by email any "
+        "Another person in this sync has the same email and another key. Marketo cannot find either by email any "
         "more. Merge the two in Marketo if they are one person."
     ),
 )

@@ -134,7 +134,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     """The forecast as sentences."""
     lines = [f"People to be created in Marketo: {forecast.people_created:,}."]
     lines.append(
-        f"New memberships: {forecast.members_created:,}. Memberships that move to another status: "
+        f"New program members: {forecast.members_created:,}. Statuses that would be updated: "
         f"{forecast.members_moved:,}."
     )
     if forecast.unaskable_people:
@@ -189,9 +189,9 @@ def _cost_line(forecast: Forecast) -> str:
             f"({cost.checks:,} for the checks, {rest}), which takes {duration} at {pace}."
         )
     return (
-        f"A sync of these records with delivery.method {forecast.method} would make up to {cost.total:,} calls "
-        f"({cost.checks:,} for the checks, {cost.imports:,} for files, {rest}), instead of "
-        f"{forecast.calls_over_rest:,} with rest. That takes {duration} at {pace}, if an import takes "
+        f"A sync of these records with delivery.method {forecast.method} would make up to {cost.total:,} calls: "
+        f"{cost.checks:,} for the checks, {cost.imports:,} for files, {rest}. With rest it would make "
+        f"{forecast.calls_over_rest:,}. That takes {duration} at {pace}, if an import takes "
         f"{START_SECONDS:g} seconds and 1 more for each {ROWS_PER_SECOND:,} rows."
     )
 

@@ -15,6 +15,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, NamedTuple
 
+from destination_marketo_programs.mapping import fold_address
 from destination_marketo_programs.mapping import fold_address as fold
 from destination_marketo_programs.outcomes import Category, Refusal
 
@@ -111,7 +112,7 @@ def join(reasons: Reasons, sent: Collection[int], emails_sent: Callable[[], Iter
 
 def _bare(email: str) -> str:
     """The address without what a spreadsheet, a quoting rule or a cautious export may have put around it."""
-    return _BESIDE_THE_ADDRESS.sub("", unicodedata.normalize("NFKC", email)).casefold()
+    return fold_address(_BESIDE_THE_ADDRESS.sub("", unicodedata.normalize("NFKC", email)))
 
 
 def _unique(pairs: Iterable[tuple[str, int]]) -> dict[str, int | None]:

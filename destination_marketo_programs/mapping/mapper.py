@@ -48,6 +48,10 @@ class RecordMapper(Protocol):
     def unreadable_ids(self) -> int:
         """Records whose Marketo lead id is not a number."""
 
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record."""
 
@@ -134,6 +138,11 @@ class RuleMapper:
     def unreadable_ids(self) -> int:
         """Records so far whose Marketo lead id is not a number; they are delivered by their lookup value."""
         return self._people.unreadable_ids
+
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+        return self._rules.router.event_names
 
     def map(self, stream: str, data: object) -> Mapped:
         """Say what is to become of one record.

@@ -10,13 +10,15 @@ import msgspec
 from destination_marketo_programs.model import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from destination_marketo_programs.config import ProgramLink
 
 MOST_CACHED_ROUTES: Final = 10_000
 _DECIMAL_OF_WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+", re.ASCII)
 _LONGEST_CACHED_TEXT: Final = 256
+MOST_NAMED_EVENTS: Final = 1_000
+_LONGEST_NAME: Final = 255
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -47,11 +49,17 @@ class Router:
             group = self._by_event.setdefault(event, []) if event else self._for_every_event
             group.append((position, link))
         self._routes: dict[tuple[str, str | None, str | None], Route] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def remembered(self) -> int:
         """Routes that are kept."""
         return len(self._routes)
+
+    @property
+    def event_names(self) -> Mapping[str, str]:
+        """Names of the events met so far, the first `MOST_NAMED_EVENTS` of them, by their ids."""
+        return self._names
 
     def route(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
         """Give the route of a record.
@@ -86,6 +94,8 @@ class Router:
             if not link.stream or link.stream == stream:
                 by_program.setdefault(link.program_id, link)
         event = event_id if event_id is not None else event_name
+        if event_id is not None and event_name and len(self._names) < MOST_NAMED_EVENTS:
+            self._names.setdefault(event_id, event_name[:_LONGEST_NAME])
         links = tuple(by_program.values())
         return Route(
             event=event,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _COMPARE = (
     "Compare the ID with the digits at the end of the program's URL (in PG1234A1, ME1234A1, NP1234A1 or EBP1234A1 it "
     "is 1234). The ID of a list, folder or campaign does not work here. If it is right, the program was deleted, or "
-    "is in a workspace for which the API user has no role (Admin > Security > Users & Roles)."
+    "the API user has no role in its workspace (Admin > Security > Users & Roles)."
 )
 
 _ENGAGEMENT = ("engagement", "nurture")

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.mapping import fold_address
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,5 +77,5 @@ def digest(*parts: str) -> int:
 
 
 def key_of(value: str) -> int:
-    """The number of an email. Marketo's emails differ in more than case."""
-    return digest("email", value.strip().casefold())
+    """The number of an email."""
+    return digest("email", fold_address(value))

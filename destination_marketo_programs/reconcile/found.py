@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from destination_marketo_programs.mapping import can_be_queried
 from destination_marketo_programs.reconcile.book import digest, key_of
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ def text(row: dict[str, Any], name: str) -> str:
 def _sought(key: int, line: bytes) -> Sought:
     outcome = msgspec.json.decode(line)
     lookup = outcome.get("lookup_value")
-    if lookup is not None and "," not in str(lookup):
+    if lookup is not None and can_be_queried(lookup):
         return Sought(key, str(lookup), ())
     others = (outcome.get("detail") or {}).get("lead_ids") or ()
     return Sought(key, "", tuple(lead for lead in others if type(lead) is int))

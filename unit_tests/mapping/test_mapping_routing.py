@@ -376,3 +376,18 @@ def test_the_index_agrees_with_scanning_every_link(
             assert verdict.program_status is not None
             fates[verdict.program_id] = (fate_of(verdict), verdict.program_status)
         assert fates == expected
+
+
+def test_events_are_named_for_the_page_and_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "MOST_NAMED_EVENTS", 2)
+    reading = mapper(link(1))
+    for record in (
+        {"event_id": "4711", "event_name": "Summit"},
+        {"event_id": "4711", "event_name": "Summit, renamed"},
+        {"event_id": "4712"},
+        {"event_name": "Nameless"},
+        {"event_id": 4713, "event_name": "Dinner"},
+        {"event_id": "4714", "event_name": "Too many"},
+    ):
+        reading.map("leads", {"email": "ada@example.org"} | record)
+    assert reading.event_names == {"4711": "Summit", "4713": "Dinner"}

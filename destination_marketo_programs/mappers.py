@@ -55,6 +55,11 @@ class Mappers:
         """Records whose Marketo id could not be read."""
         return sum(mapper.unreadable_ids for mapper in self._all)
 
+    @property
+    def event_names(self) -> dict[str, str]:
+        """Names of events by their ids, as far as records gave both."""
+        return {event: name for mapper in self._all for event, name in mapper.event_names.items()}
+
     def absent_columns(self) -> Iterator[str]:
         """A sentence for every column that no record had."""
         for mapper in self._all:
