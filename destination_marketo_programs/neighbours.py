@@ -83,8 +83,13 @@ class RunJournal:
     # --- what delivery tells -------------------------------------------------------------------------------------
 
     def creating(self) -> None:
-        """A call that may create people is about to be sent."""
+        """A call that may create people is about to be sent.
+
+        Raises:
+            StorageError: nobody else can be told of it.
+        """
         with self._lock:
+            self._check_still_known()
             told = self.run.last_create_sent_at
             self.run.last_create_sent_at = self._at()
             if told and self._written and self._now() - self._written < timedelta(seconds=CREATES_TOLD_SECONDS):
@@ -92,8 +97,9 @@ class RunJournal:
             self._write()
 
     def uploading(self, program_id: int, program_status: str) -> None:  # noqa: ARG002 - the status is Marketo's to say
-        """A file of people is about to be uploaded."""
+        """A file of people is about to be uploaded. Errors as for `creating`."""
         with self._lock:
+            self._check_still_known()
             self.run.imports.append(ImportJob(program_id, "Uploading", self._at()))
             self.run.last_create_sent_at = self._at()
             self._write()
@@ -153,6 +159,7 @@ class RunJournal:
         while not self._ended.wait(RENEW_EVERY_SECONDS):
             try:
                 with self._lock:
+                    self._check_still_known()
                     self._note_progress()
                     self._write()
             except StorageError as error:
@@ -182,6 +189,18 @@ class RunJournal:
             for name, value in members.items():
                 setattr(self.run, name, value)
             self._write()
+
+    def _check_still_known(self) -> None:
+        """A process that stood still, as with a sleeping machine, may have been taken for dead."""
+        if self._written is None or self._now() - self._written <= timedelta(seconds=LOST_AFTER_SECONDS):
+            return
+        raise StorageError(
+            "object_storage_config",
+            f"the run file could not be renewed for more than {LOST_AFTER_SECONDS:g} seconds, so that another sync may "
+            "have begun meanwhile.",
+            "Sync again.",
+            transient=True,
+        )
 
     def _at(self) -> str:
         return self._now().astimezone(UTC).strftime(_AT)
@@ -288,19 +307,26 @@ def _inherit(
     """What runs that are no longer alive left; their files are closed, and their import jobs are this run's to ask."""
     creates_in = 0.0
     jobs: list[ImportJob] = []
-    for run in others:
-        if run.waiting or is_alive(run, now):
-            continue
-        creates_in = max(creates_in, seconds_until_creates_settle(run, now, settle_seconds))
+    dead = [run for run in others if not (run.waiting or is_alive(run, now))]
+    for run in dead:
+        left = seconds_until_creates_settle(run, now, settle_seconds)
+        creates_in = max(creates_in, left)
         jobs += run.imports
-        if run.is_open or run.imports:
-            left = f"Taken over by run {journal.run.run_id}."
-            run.imports = []
-            if run.is_open:
-                run.ended, run.ending, run.left_undone = run.renewed, "killed", left
-            write_run_of_another(store, run)
+        run.creates_unanswered = left > 0
+        if left > 0:
+            # Told in the closed file as well: this run may end before it has waited for them.
+            last = now - timedelta(seconds=settle_seconds - left)
+            run.last_create_sent_at = last.astimezone(UTC).strftime(_AT)
+    # This run's own file first: whatever kills it here, the jobs are told by one file or the other.
     if jobs:
         journal.write(imports=list(jobs))
+    for run in dead:
+        if run.is_open or run.imports:
+            run.imports = []
+            if run.is_open:
+                run.ended, run.ending = run.renewed, "killed"
+                run.left_undone = f"Taken over by run {journal.run.run_id}."
+            write_run_of_another(store, run)
     return Inheritance(creates_in, tuple(jobs))
 
 

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness import Json, config_for, record, state
 
+from destination_marketo_programs.delivery.loop import missing_from
+from destination_marketo_programs.storage.local import blobs_below
+from destination_marketo_programs.storage.runs import read_runs, run_name
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from destination_marketo_programs.delivery.tally import Tally
+    from destination_marketo_programs.storage.runs import RunFile
     from marketo_sandbox.server import SandboxServer
 
 STATE_EVERY = 12
@@ -121,16 +127,45 @@ def expected_rejections(made: list[Json]) -> Counter[tuple[int, int]]:
     return pairs
 
 
-def stored_outcomes(folder: Path) -> list[Json]:
-    """Every outcome of every attempt, in the order of the files."""
+def stored_outcomes(folder: Path, run: str = "") -> list[Json]:
+    """Every outcome of every attempt, or of one, in the order of the files."""
     found = []
-    for path in sorted(folder.glob("**/outcomes-*.jsonl")):
+    for path in sorted(folder.glob(f"**/outcomes-{run}*.jsonl")):
         for line in path.read_bytes().split(b"\n"):
             try:
                 found.append(json.loads(line))
             except ValueError:
                 continue  # a torn last line, or nothing behind the last newline
     return found
+
+
+def run_files(folder: Path) -> list[RunFile]:
+    """Run files below a folder, the newest first."""
+    return read_runs(blobs_below(folder, "run-"), lambda name: (folder / name).read_bytes())
+
+
+def assert_run_file(run: RunFile, folder: Path, records_read: int, outcomes: int) -> None:
+    """A run that ended well: records read = settled, outcomes = records × programs, and its files say the same."""
+    assert (run.ending, run.left_undone, run.in_doubt, run.imports) == ("complete", "", "", [])
+    assert (run.records_read, run.records_settled) == (records_read, records_read)
+    assert run.leads["total"] == records_read
+    assert sum(count for kind, count in run.leads.items() if kind != "total") == records_read
+    own = stored_outcomes(folder, run_name(run))
+    assert {kind: count for kind, count in run.outcomes.items() if count} == Counter(o["outcome"] for o in own)
+    assert len(own) == outcomes
+
+
+def assert_tally(tally: Tally, records_read: int, outcomes: int) -> None:
+    """The same sums of a run in this process."""
+    assert (tally.records_read, tally.records_settled) == (records_read, records_read)
+    assert (tally.outcomes, tally.outcomes_due) == (outcomes, outcomes)
+    assert tally.states_echoed == tally.states_read
+    assert missing_from(tally) == ""
+
+
+def outcomes_due(made: list[Json]) -> int:
+    """Records × programs; a record without a program has one outcome as well."""
+    return sum(len(EVENTS.get(data["event_id"], [None])) for data in made)
 
 
 def assert_final_state(sandbox: SandboxServer, made: list[Json]) -> None:

@@ -78,6 +78,8 @@ def disturbed_run(
         result = Run(0, echoed)
         sandbox.faults.set_chaos(None)
         assert early == []
+        scenario.assert_tally(run.tally, len(made), scenario.outcomes_due(made))
+        assert [state["id"] for state in result.states] == list(settled_before)
         scenario.assert_final_state(sandbox, made)
         outcomes = scenario.stored_outcomes(folder)
         scenario.assert_outcomes(outcomes, made, once=lead_sync is None)

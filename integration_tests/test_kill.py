@@ -62,7 +62,11 @@ def round_of_kills(folder: Path, command: list[str], sandbox: SandboxServer, mad
     process = start(command)
     out, err = process.communicate(b"\n".join(scenario.lines(made, resume)) + b"\n", timeout=60)
     assert process.returncode == 0, err.decode()
-    assert Run(0, out.splitlines()).states or resume == len(made)
+    sent = [json.loads(line) for line in scenario.lines(made, resume)]
+    owed = [message["state"]["id"] for message in sent if message["type"] == "STATE"]
+    assert [state["id"] for state in Run(0, out.splitlines()).states] == owed
+    told = next(run for run in scenario.run_files(folder) if run.process_id == process.pid)
+    scenario.assert_run_file(told, folder, len(made) - resume, scenario.outcomes_due(made[resume:]))
     scenario.assert_final_state(sandbox, made)
     stored = scenario.stored_outcomes(folder)
     scenario.assert_outcomes(stored, made, once=False)

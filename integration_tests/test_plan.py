@@ -333,8 +333,8 @@ def test_text_names_every_record_and_strict_counts_rejections(sandbox: SandboxSe
     lines = one_of_each(sandbox)
     code, out, err = plan_process(connector, config_for(sandbox), lines)
     assert code == 0, err
-    assert 'r-1, "Spring Expo 2026" (1004): would be created in Marketo and become a member' in out
-    assert 'r-2, "Spring Expo 2026" (1004): would move from "Invited" to "Registered"' in out
+    assert 'r-1, "Spring Expo 2026" (1004): created at "Registered", with a new person in Marketo' in out
+    assert 'r-2, "Spring Expo 2026" (1004): updated from "Invited" to "Registered"' in out
     assert '#3, "Spring Expo 2026" (1004): rejected (INVALID_EMAIL)' in out
     assert "Plan for 3 records, 1 of which would be rejected. Nothing was written to Marketo." in out
     assert "example.org" not in err
@@ -360,7 +360,7 @@ def test_a_line_that_is_no_message_ends_the_plan_with_the_sums_so_far(
     lines = [*one_of_each(sandbox), b"secret@example.org", record({"email": "late@example.org"})]
     code, out, err = plan_process(connector, config_for(sandbox), lines, None, "--format", "json")
     assert code == 1
-    assert "Line 4 of the input is no Airbyte message" in err
+    assert "Line 4 of the input is not an Airbyte message" in err
     assert "example.org" not in err
     *outcomes, sums = [json.loads(line) for line in out.splitlines()]
     assert len(outcomes) == 3
@@ -451,7 +451,7 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         text = target.read_text()
-        assert f"New memberships: {2 * count:,}." in text
+        assert f"New program members: {2 * count:,}." in text
         assert "With delivery.method auto, 2 files would be sent by bulk import" in text
         peaks.append(usage.ru_maxrss / 1024)
     small, large = peaks

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     parser.add_argument("--port", type=int, default=None, metavar="N", help="port on 127.0.0.1; any free one if absent")
-    parser.add_argument("--no-limits", action="store_true", help="no 606, 607 and 615")
-    parser.add_argument("--latency", type=float, metavar="SECONDS", help="how long each call works")
+    parser.add_argument("--no-limits", action="store_true", help="do not enforce rate limits (606, 607, 615)")
+    parser.add_argument("--latency", type=float, metavar="SECONDS", help="simulated duration of each call")
     parser.add_argument("--chaos-seed", type=int, metavar="SEED", help="random faults, drawn from this seed")
-    parser.add_argument("--chaos-rate", type=float, default=0.1, metavar="SHARE", help="share of calls with a fault")
+    parser.add_argument(
+        "--chaos-rate", type=float, default=0.1, metavar="SHARE", help="fraction of calls that fail, 0 to 1"
+    )
     parser.add_argument("--fast", action="store_true", help="no limits, call log, value checks or stored fields")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="other settings by name, as a JSON object")
 
@@ -32,7 +34,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the command line.
 
     Raises:
-        msgspec.DecodeError: `--settings` is no JSON object of settings.
+        msgspec.DecodeError: `--settings` is not a JSON object of settings.
     """
     changes: dict[str, object] = dict(FAST_CHANGES) if args.fast else {}
     if args.no_limits:

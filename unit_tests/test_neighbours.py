@@ -113,7 +113,7 @@ def test_runs_that_are_over_and_dry_runs_and_other_instances_are_nobodys_neighbo
     for number, members in enumerate(over):
         journal_of(store, f"o{number}", BEGAN - timedelta(minutes=1), **members).write()
     other = run_file("elsewhere")
-    other.instance = "999-XXX-999"
+    other.instance = "999-ZZZ-999"
     RunJournal(store, other, store.clock).write()
     assert taken_over(store, journal_of(store)).creates_in == 0.0
     assert store.clock.now == BEGAN

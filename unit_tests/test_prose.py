@@ -26,6 +26,7 @@ def test_nothing_that_users_read_falls_back_into_old_habits() -> None:
         ("Mend the source.", "Mend"),
         ("once the cause is mended", "mended"),
         ("says what became of each record", "what became of"),
+        ("what would become of them", "what would become of"),
         ("a higher status goes out instead", "goes out"),
         ("The next sync goes on from the last STATE.", "goes on"),
         ("Rows that go by file are imported.", "by file"),

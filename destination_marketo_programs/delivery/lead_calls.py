@@ -107,13 +107,23 @@ class Creates:
         journal: Journal | None = None,
     ) -> None:
         self.clock = clock
-        self.not_before = not_before
+        self._held = False
+        self._not_before = not_before
         self._lock = threading.Lock()
         self._settle_seconds = settle_seconds
         self._journal = journal or NoJournal()
         self._in_flight = 0
         self._lost_until = float("-inf")
         self._last_sent: float | None = None
+
+    @property
+    def not_before(self) -> float:
+        """Monotonic seconds before which no create is sent; infinite while nobody can say."""
+        return float("inf") if self._held else self._not_before
+
+    def hold(self, *, held: bool) -> None:
+        """Send no create for now, as an import of an earlier run may be creating anybody; or do so again."""
+        self._held = held
 
     @property
     def allowed(self) -> bool:
@@ -202,7 +212,7 @@ class Gone(NamedTuple):
 
 
 class Later(NamedTuple):
-    """A create that waits until `not_before` (monotonic seconds): its answer was lost, or an earlier run may still run.
+    """A create that waits until `not_before` (monotonic seconds), as its answer was lost.
 
     Rows of one `batch` go together.
     """
@@ -211,7 +221,14 @@ class Later(NamedTuple):
     batch: int
 
 
-Fate = Found | Refusal | Gone | Later
+class Held(NamedTuple):
+    """A create that waits until creates may be sent."""
+
+
+HELD = Held()
+
+
+Fate = Found | Refusal | Gone | Later | Held
 Fates = list[tuple[LeadRow, "list[Entry]", Fate]]
 
 
@@ -225,9 +242,9 @@ class LeadCalls:
     """
 
     def __init__(self, marketo: PeopleAndMembers, policy: LeadPolicy, creates: Creates) -> None:
+        self.creates = creates
         self._marketo = marketo
         self._policy = policy
-        self._creates = creates
         self._last_create = float("-inf")
 
     def row(self, key: str | int, entries: list[Entry], *, by_id: bool) -> LeadRow:
@@ -288,7 +305,7 @@ class LeadCalls:
         """Find, update or create leads by the lookup field, as `lead_sync.mode` says."""
         match self._policy.mode:
             case "create_or_update":
-                may_create = self._creates.allowed
+                may_create = self.creates.allowed
                 careful = [row for row in rows if row.guarded or not may_create]
                 at_once = [row for row in rows if not row.guarded] if may_create else []
                 fates = self._upsert(at_once, Action.CREATE_OR_UPDATE) if at_once else []
@@ -314,9 +331,8 @@ class LeadCalls:
         fates = self._write_picked(existing, found)
         if not missing:
             return fates
-        if not self._creates.allowed:
-            later = Later(self._creates.not_before, -1)
-            return fates + [(row, row.entries, later) for row in missing]
+        if not self.creates.allowed:
+            return fates + [(row, row.entries, HELD) for row in missing]
         return fates + self._upsert(missing, Action.CREATE_ONLY)
 
     def _upsert(self, rows: Sequence[LeadRow], action: Action) -> Fates:
@@ -446,7 +462,7 @@ class LeadCalls:
             if not COMPANY_FIELDS & row.fields.keys():
                 alone = _without_company(alone)
             for sent, sent_entries, fate in send([alone]):
-                if isinstance(fate, Later):
+                if isinstance(fate, Later | Held):
                     # What came behind it waits with it: the person must not be in two calls at once.
                     rest = [entry for part in parts[number:] for entry in part]
                     waiting = self.row(row.key, rest, by_id=row.name == "id")
@@ -515,11 +531,11 @@ class LeadCalls:
         if action == Action.UPDATE_ONLY:
             return list(self._marketo.sync_leads(bodies, action, rows[0].name, partition))
         try:
-            with self._creates:
+            with self.creates:
                 replies = self._marketo.sync_leads(bodies, action, rows[0].name, partition)
         except OutcomeUnknownError as error:
             return [error] * len(rows)
-        self._last_create = self._creates.clock()
+        self._last_create = self.creates.clock()
         return list(replies)
 
     def _read(self, rows: Sequence[LeadRow], filter_type: str) -> dict[str, list[JsonObject]]:
@@ -566,7 +582,7 @@ def _under_guard(row: LeadRow, held: JsonObject | None) -> tuple[LeadRow, Detail
 
 
 def _as_picked(fate: Fate, before: Found) -> Fate:
-    """What became of a row that was written to the lead it was found to mean."""
+    """What happened to a row that was written to the lead it was found to mean."""
     if isinstance(fate, Gone):
         return fate.refusal
     if isinstance(fate, Found):

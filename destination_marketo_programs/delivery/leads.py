@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.delivery.entry import Entry, Lookup
-from destination_marketo_programs.delivery.lead_calls import CREATED, MATCHED, Found, Gone, Later
+from destination_marketo_programs.delivery.lead_calls import CREATED, MATCHED, Found, Gone, Held, Later
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
 from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal
@@ -15,7 +15,7 @@ from destination_marketo_programs.outcomes import Category, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from destination_marketo_programs.delivery.lead_calls import Fate, Fates, LeadCalls, LeadRow
+    from destination_marketo_programs.delivery.lead_calls import Creates, Fate, Fates, LeadCalls, LeadRow
     from destination_marketo_programs.delivery.memberships import MembershipStage
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import LeadFields, Target
@@ -77,6 +77,7 @@ class LeadStage:
         row_of: the row of one person's entries.
         ended: told each fate, before its key is free again.
         new: leads that may not be visible yet.
+        creates: says when rows go on that wait for a create to be allowed.
     """
 
     full = False
@@ -87,6 +88,7 @@ class LeadStage:
         row_of: Callable[[str | int, list[Entry]], LeadRow],
         ended: Callable[[LeadRow, list[Entry], Fate], None],
         new: NewLeads,
+        creates: Creates,
         clock: Callable[[], float],
     ) -> None:
         self.in_flight = 0
@@ -94,14 +96,16 @@ class LeadStage:
         self._row_of = row_of
         self._ended = ended
         self._new = new
+        self._creates = creates
         self._clock = clock
         self._ready: dict[str | int, list[Entry]] = {}
         self._line: Line[str | int, Entry] = Line()
         self._delayed: Timed[list[LeadRow]] = Timed()
+        self._held: list[list[LeadRow]] = []
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._ready) + self._line.parked + len(self._delayed)
+        return len(self._ready) + self._line.parked + len(self._delayed) + len(self._held)
 
     def accept(self, key: str | int, entry: Entry) -> None:
         """Let a record wait for its lead."""
@@ -124,7 +128,8 @@ class LeadStage:
 
     def due_in(self, now: float) -> float:
         """See `Stage`."""
-        return self._delayed.due_in(now)
+        due = self._delayed.due_in(now)
+        return min(due, max(self._creates.not_before - now, 0.0)) if self._held else due
 
     def advance(self, now: float, *, ended: bool) -> None:
         """See `Stage`."""
@@ -137,6 +142,8 @@ class LeadStage:
         """See `Stage`."""
         if why is Why.FULL:
             again = self._delayed.take(now)
+            if again is None and self._held and self._creates.allowed:
+                again = self._held.pop(0)
             if again is not None:
                 return self._call(again)
             if len(self._ready) < MAX_ROWS_PER_CALL and self._bytes < MAX_BODY_BYTES:
@@ -183,7 +190,12 @@ class LeadStage:
         now = self._clock()
         waiting: set[str | int] = set()
         later: dict[Later, dict[str | int, LeadRow]] = {}
+        held: dict[str | int, LeadRow] = {}
         for row, entries, fate in fates:
+            if isinstance(fate, Held):
+                held[row.key] = row
+                waiting.add(row.key)
+                continue
             when = fate if isinstance(fate, Later) else self._visible_at(row, fate, now)
             if when is not None:
                 again = later.setdefault(when, {})
@@ -193,6 +205,8 @@ class LeadStage:
                 self._ended(row, entries, fate)
         for when, rows_again in later.items():
             self._delayed.add(when.not_before, list(rows_again.values()))
+        if held:
+            self._held.append(list(held.values()))
         for key, parked in self._line.end(row.key for row in rows if row.key not in waiting):
             self._ready[key] = parked
             self._bytes += sum(map(_body_bytes, parked))
@@ -249,11 +263,22 @@ class Leads:
         self._clock = clock
         self._new = new
         self._writes_existing = writes_existing
+        creates = calls.creates
         self._by_id = LeadStage(
-            calls.write_by_id, lambda key, entries: calls.row(key, entries, by_id=True), self._id_ended, new, clock
+            calls.write_by_id,
+            lambda key, entries: calls.row(key, entries, by_id=True),
+            self._id_ended,
+            new,
+            creates,
+            clock,
         )
         self._by_key = LeadStage(
-            calls.write_by_key, lambda key, entries: calls.row(key, entries, by_id=False), self._key_ended, new, clock
+            calls.write_by_key,
+            lambda key, entries: calls.row(key, entries, by_id=False),
+            self._key_ended,
+            new,
+            creates,
+            clock,
         )
         self.stages = (self._by_id, self._by_key)
         # Two generations: the older one is dropped as a whole, which is cheaper than finding the oldest entry.
@@ -365,6 +390,9 @@ class Leads:
 
     def _found(self, entry: Entry, lead_id: int, action: str) -> None:
         entry.lead_action = action
+        if action == CREATED:
+            # Somebody new: what memory knows of the programs does not hold.
+            entry.quiet = None
         if entry.lookup is not Lookup.BY_KEY:
             self._then.accept(entry, lead_id)
             return

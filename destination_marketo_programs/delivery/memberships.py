@@ -76,6 +76,7 @@ class _Program:
         groups: status -> lead id -> entries. An entry may want a lower status than that of its group.
         status_of: the group of each lead that waits.
         sent: highest rank sent in this run, of leads with a status whose step another status has too.
+        refused: leads for which Marketo refused a higher status than the one that their records ask for.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,7 @@ class _Program:
         self.status_of: dict[int, str] = {}
         self.line: Line[int, Entry] = Line()
         self.sent: dict[int, int] = {}
+        self.refused: set[int] = set()
 
 
 class MembershipStage:
@@ -95,6 +97,7 @@ class MembershipStage:
         denied: takes records whose lead id means nobody.
         new: leads that may not be visible yet.
         clock: monotonic seconds.
+        highest: the furthest status that earlier syncs sent for a lead and program; None if there is no memory.
 
     Attributes:
         fields: the stage behind this one.
@@ -110,8 +113,10 @@ class MembershipStage:
         denied: Callable[[Entry, Target, int, Refusal], None],
         new: NewLeads,
         clock: Callable[[], float],
+        highest: Callable[[int, int], str | None] | None = None,
     ) -> None:
         self.in_flight = 0
+        self._highest = highest
         self.fields = MemberFieldStage(calls, self._fields_written)
         self._calls = calls
         self._statuses = statuses
@@ -165,6 +170,15 @@ class MembershipStage:
             self._settle.supersede(entry, target, lead_id, None)
             self._settle_quiet(entry, lead_id)
             return
+        if self._highest is not None and lead_id not in program.refused:
+            before = self._highest(lead_id, target.program_id)
+            if before is not None and self._statuses.further(target.program_id, before, status):
+                if not entry.person.member_fields:
+                    self._settle.deliver(entry, target, lead_id, Result.UNCHANGED, None)
+                    self._settle_quiet(entry, lead_id)
+                    return
+                # Its fields are written all the same, to the membership as it was.
+                status = before
         held = program.status_of.get(lead_id)
         if held == status:
             program.groups[status][lead_id].append(entry)
@@ -333,6 +347,7 @@ class MembershipStage:
                 lower.append(entry)
         for entry in lower:
             # Parked, as its lead is still in flight: it enters again with whatever else has come.
+            program.refused.add(lead_id)
             program.line.parks(lead_id, entry)
             self._waiting += 1
 

@@ -52,6 +52,9 @@ class Learning(Protocol):
     def sent(self, entry: Entry, target: Target, lead_id: int | None, result: Result) -> dict[str, str] | None:
         """Fingerprints of what the record says, to be stored with its outcome; None if nothing is remembered."""
 
+    def closed(self, entry: Entry) -> None:
+        """Every program of this record has its outcome."""
+
     def durable(self) -> None:
         """Everything told so far is stored."""
 
@@ -253,6 +256,8 @@ class Settlement:
         elif entry.best is Best.UNCHANGED:
             self.tally.leads_unchanged += 1
         self._holding.drop(entry)
+        if self._memory is not None:
+            self._memory.closed(entry)
         self._done.append(Done(entry.ticket, entry.stream, bool(entry.rejections)))
         if self._on_settled is not None:
             self._on_settled(entry)

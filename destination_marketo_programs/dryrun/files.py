@@ -54,7 +54,7 @@ class FilesForecast(NamedTuple):
     """What a write would send by file.
 
     Attributes:
-        groups: by program and status; empty where nothing would go by file.
+        groups: by program and status; empty if nothing would go by file.
         seconds: from the first upload to the end of the last job, with no other import in the way.
         rest_people, rest_memberships: calls for the rest at most.
     """
@@ -149,7 +149,7 @@ class PlannedFiles:
 
     def _add(self, entry: Entry) -> None:
         person, targets = entry.person, entry.targets
-        by_file = entry.lead_id is None and not any(
+        by_file = entry.whole is None and not any(
             self._statuses.sideways(target.program_id, target.program_status) for target in targets
         )
         row = self._maker.row_of(person) if by_file else None

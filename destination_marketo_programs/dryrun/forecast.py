@@ -134,7 +134,7 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     """The forecast as sentences."""
     lines = [f"People to be created in Marketo: {forecast.people_created:,}."]
     lines.append(
-        f"New memberships: {forecast.members_created:,}. Memberships that move to another status: "
+        f"New program members: {forecast.members_created:,}. Statuses that would be updated: "
         f"{forecast.members_moved:,}."
     )
     if forecast.unaskable_people:

@@ -1,4 +1,4 @@
-"""Import jobs that an earlier run left: nothing is sent for their programs until they have ended."""
+"""Import jobs that an earlier run left: nothing is sent for their programs, and nobody is created, until they ended."""
 
 from __future__ import annotations
 
@@ -61,6 +61,8 @@ class EarlierJobs:
         self._clock = clock
         self._began = clock()
         self._running = set(jobs)
+        # The people of a file may be meant for other programs too.
+        calls.creates.hold(held=bool(jobs))
         self._entries: list[Entry] = []
         self._due: Timed[tuple[EarlierJob, float]] = Timed()
         for job in jobs:
@@ -124,6 +126,7 @@ class EarlierJobs:
             self._due.add(now + interval, (job, self._pace.next_poll(interval)))
             return
         self._running.discard(job)
+        self._calls.creates.hold(held=bool(self._running))
         if job.batch_id is not None:
             self._journal.job_ended(job.batch_id)
         else:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _SECONDS_PER_HOUR = 3_600
 
 
+def _hours(seconds: float) -> str:
+    return counted(round(seconds / _SECONDS_PER_HOUR), "hour")
+
+
 class StuckJobError(UnreachableError):
     """An import job does not end."""
 
@@ -30,7 +34,7 @@ class StuckJobError(UnreachableError):
     def __init__(self, batch_id: int, program_id: int, seconds: float) -> None:
         self.batch_id = batch_id
         super().__init__("import_status", "timeout")
-        hours = f"{seconds / _SECONDS_PER_HOUR:g} hours"
+        hours = _hours(seconds)
         text = f"Bulk import job {batch_id} for program {program_id} has not ended for {hours}"
         self.args = (f"{text}. Look for it in Marketo (Admin > Imports and Exports), or ask Marketo Support about it",)
 
@@ -43,7 +47,7 @@ class NoSignError(UnreachableError):
     def __init__(self, program_id: int, rows: int, seconds: float) -> None:
         super().__init__("create_import", "timeout")
         upload = f"An upload of {counted(rows, 'row')} for program {program_id} was not answered"
-        hours = f"{seconds / _SECONDS_PER_HOUR:g} hours"
+        hours = _hours(seconds)
         self.args = (f"{upload}, and none of its people has shown up in Marketo for {hours}",)
 
 

@@ -1,4 +1,4 @@
-"""Which record waits where: in the file of its group, behind an earlier record of its person, or for REST.
+"""Keeps waiting records: in a file, parked behind an earlier record of the same person, or queued for REST.
 
 A person is in one place at a time. Two imports, or an import and a call, that both create the same new person at once
 are Marketo's documented way to two leads; and the later of two records has to win. So a later record is parked until
@@ -118,9 +118,9 @@ class Waiting:
 
     def _place(self, person: Person, entry: Entry) -> tuple[int, bytes]:
         target: Target = entry.targets[0]
-        # What memory knows goes by lead id. And between statuses of one step Marketo moves people in both directions:
-        # REST says what it did.
-        if entry.lead_id is not None or any(
+        # What memory has cut down would be created with a part of its fields. And between statuses of one step Marketo
+        # moves people in both directions: REST says what it did.
+        if entry.whole is not None or any(
             self._statuses.sideways(each.program_id, each.program_status) for each in entry.targets
         ):
             return NO_GROUP, b""

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 RECORD: Final = "#"
 SALT: Final = "~"
 MEMBER: Final = "+"
+KEY: Final = "@"
+LEAD_ID: Final = "="
 """Members of an outcome's `sent` beside the fields' own names: which record, the salt of its fingerprints, and the
-fingerprint of all membership fields together."""
+fingerprints of all membership fields together, of the lookup value, and of the Marketo lead id on the record."""
 
 _SALT_BYTES: Final = 6
 _PRINT_BYTES: Final = 6
@@ -42,7 +44,7 @@ def fingerprint(value: Any, salt: bytes) -> str:
 
 
 def prints_of(person: Person, salt: str) -> dict[str, str]:
-    """Fingerprints of what a record says of its person, and of the membership fields together.
+    """Fingerprints of what a record says of its person and of who that is, and of the membership fields together.
 
     Fields that are written only to people who are created are not among them: nobody is created twice.
     """
@@ -50,6 +52,10 @@ def prints_of(person: Person, salt: str) -> dict[str, str]:
     prints = {name: fingerprint(value, key) for name, value in person.fields.items()}
     if person.if_blank:
         prints.update({name: fingerprint(value, key) for name, value in person.if_blank.items()})
+    if person.key is not None:
+        prints[KEY] = fingerprint(person.key, key)
+    if person.marketo_id is not None:
+        prints[LEAD_ID] = fingerprint(person.marketo_id, key)
     if person.member_fields:
         prints[MEMBER] = fingerprint(sorted(person.member_fields.items()), key)
     return prints

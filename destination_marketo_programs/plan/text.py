@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from destination_marketo_programs.delivery.tally import ReasonCount
     from destination_marketo_programs.dryrun.forecast import Forecast
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
-    from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
+    from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums
 
 SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10
@@ -81,18 +82,18 @@ def print_sample(console: Console, sample: Sample, programs: Mapping[int, Progra
 
 
 def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, programs: Mapping[int, Program]) -> None:
-    """The sums, most important last: they are what stays on the screen."""
+    """The summary, most important last: that is what stays on the screen."""
     if not summary.complete:
         console.print("The plan is incomplete: the input was not read to its end.\n", style="bold red")
     rejected = f", {summary.records_rejected:,} of which would be rejected" if summary.records_rejected else ""
     noun = "record" if summary.records == 1 else "records"
     console.print(f"Plan for {summary.records:,} {noun}{rejected}. Nothing was written to Marketo.\n", style="bold")
     if summary.programs:
-        console.print("Records by program and status, and what would become of them:")
+        console.print("Outcomes by program and status:")
         console.print(_program_table(summary.programs, programs))
         console.print()
     if summary.moves:
-        console.print("Memberships that would move:")
+        console.print("Statuses that would be updated:")
         for move in summary.moves:
             program = program_name(move.program_id, programs)
             console.print(
@@ -111,7 +112,7 @@ def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("Program", overflow="fold")
     table.add_column("Status", overflow="fold")
-    for title in ("Created", "Moved", "Stay", "Skipped", "Rejected"):
+    for title in ("Created", "Updated", "Unchanged", "Skipped", "Rejected"):
         table.add_column(title, justify="right")
     for line in lines:
         counts = (line.created, line.updated, line.unchanged, line.skipped, line.rejected)
@@ -123,7 +124,7 @@ def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]
     return table
 
 
-def _print_reasons(console: Console, heading: str, reasons: Sequence[Reason]) -> None:
+def _print_reasons(console: Console, heading: str, reasons: Sequence[ReasonCount]) -> None:
     if not reasons:
         return
     console.print(heading)

@@ -1,4 +1,4 @@
-"""What would become of one record in one program, as a sentence."""
+"""What would happen to one record in one program, as a sentence that begins with the result."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def fate(outcome: Outcome) -> str:
     before = outcome.from_status or None
     match outcome.outcome:
         case Result.CREATED:
-            new = "be created in Marketo and " if outcome.lead_action == "created" else ""
-            return f"would {new}become a member with status {status}"
+            new = ", with a new person in Marketo" if outcome.lead_action == "created" else ""
+            return f"created at {status}{new}"
         case Result.UPDATED:
             note = f" ({on_one_line(outcome.message)})" if outcome.message else ""
-            return f"would move from {quoted(before or '')} to {status}{note}"
+            return f"updated from {quoted(before or '')} to {status}{note}"
         case Result.UNCHANGED if before is not None and before != outcome.program_status:
-            return f"stays at {quoted(before)}, which is past {status}"
+            return f"unchanged at {quoted(before)}, which is past {status}"
         case Result.UNCHANGED:
-            return f"stays at {status}, its status already"
+            return f"unchanged at {status}"
         case Result.SKIPPED:
             return f"skipped ({outcome.category}): {_reason(outcome)}"
         case Result.REJECTED:
@@ -40,7 +40,7 @@ def fate(outcome: Outcome) -> str:
 
 
 def record_name(outcome: Outcome, *, with_stream: bool) -> str:
-    """The key, with `#` before a mere position, and the stream where there are several."""
+    """The key, with `#` before a mere position, and the stream if there are several."""
     key = ("#" if outcome.record_key_is_position else "") + on_one_line(outcome.record_key)
     return f"{on_one_line(outcome.stream)} {key}" if with_stream else key
 

@@ -326,21 +326,27 @@ class Way:
         policy = LeadPolicy(mode, "email", partition, duplicates, 95.0, fold_address, acquisition)
         self.calls = LeadCalls(marketo, policy, self.creates)
         self.new = NewLeads()
+        self._mode = mode
+        self.connect()
+
+    def connect(self, highest: Callable[[int, int], str | None] | None = None) -> None:
+        """Put the stages together, in front of the settlement; `highest` as memory says it."""
         self.members = MembershipStage(
-            MemberCalls(marketo),
+            MemberCalls(self.marketo),
             statuses(),
             self.settlement,
             self._denied,
             self.new,
-            marketo.clock,
+            self.marketo.clock,
+            highest,
         )
         self.leads = Leads(
             self.calls,
             self.members,
             self.settlement,
-            marketo.clock,
+            self.marketo.clock,
             self.new,
-            writes_existing=mode != "create_missing",
+            writes_existing=self._mode != "create_missing",
         )
         self.stages = (*self.leads.stages, self.members, self.members.fields)
 

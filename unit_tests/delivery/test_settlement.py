@@ -164,6 +164,9 @@ def test_what_memory_is_told_is_stored_with_the_outcome_and_confirmed_only_when_
             events.append(f"sent {entry.key} {target.program_id} {lead_id} {result}")
             return {"title": "f1"} if lead_id else None
 
+        def closed(self, entry: Entry) -> None:
+            events.append(f"closed {entry.key}")
+
         def durable(self) -> None:
             events.append(f"durable after {bench.store.commits}")
 
@@ -173,7 +176,7 @@ def test_what_memory_is_told_is_stored_with_the_outcome_and_confirmed_only_when_
     rejected(bench, entry, place=1)
     assert [outcome.sent for outcome in bench.store.outcomes] == [{"title": "f1"}, UNSET]
     bench.settlement.commit()
-    assert events == ["sent 17 1 7 created", "durable after 1"]
+    assert events == ["sent 17 1 7 created", "closed 17", "durable after 1"]
 
 
 # --- settlement ----------------------------------------------------------------------------------------------

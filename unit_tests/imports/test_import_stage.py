@@ -547,7 +547,7 @@ def test_without_any_sign_of_its_people_the_sync_ends_and_says_what_is_in_doubt(
 def test_a_job_that_never_ends_ends_the_sync_and_is_named(bench: Bench) -> None:
     bench.marketo.polls = [status(1, "Importing")] * 1_000
     uploaded(bench)
-    with pytest.raises(StuckJobError, match="import job 1 for program 1004 has not ended for 1 hours"):
+    with pytest.raises(StuckJobError, match="import job 1 for program 1004 has not ended for 1 hour"):
         bench.go(5_000.0, step=5.0)
 
 
