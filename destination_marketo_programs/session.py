@@ -47,7 +47,7 @@ NO_CATALOG = Catalog((), None, ())
 
 
 class Stops:
-    """What has to be told when the process is asked to end. Safe in signal handlers."""
+    """What has to be told when the process is asked to end. Any thread may do either."""
 
     def __init__(self) -> None:
         self._stops: list[Callable[[], None]] = []
