@@ -3,7 +3,7 @@
     python benchmarks/bench_bulk.py [--records 1000000] [--rest-records 30000]
 
 The sandbox runs in a process of its own, with Marketo's queue of two running jobs. REST is measured with a smaller load
-at the limits that Adobe advises (50 calls per 20 seconds, 5 at once) and reckoned for the whole one.
+at the limits that Adobe advises (50 calls per 20 seconds, 5 at once) and assumed for the whole one.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def main() -> None:
             assert result.peak_mb <= AIM_MEGABYTES, result.peak_mb
     calls_by_rest = len(GROUPS) * rest_calls(arguments.records // len(GROUPS))
     seconds_by_rest = calls_by_rest / CALLS_PER_20_SECONDS * 20.0
-    rows.append(("rest, reckoned", f"{arguments.records:,}", f"{calls_by_rest:,}", seconds_by_rest, "", "", ""))
+    rows.append(("rest, assumed", f"{arguments.records:,}", f"{calls_by_rest:,}", seconds_by_rest, "", "", ""))
     show(
         "bulk",
         "four program × status groups, 9 lead fields, 50 calls per 20 s",

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_report.py [--outcomes 1000000] [--json FILE]
 
-The outcomes are written through the product's own folder store (timed as well), 10 % of them rejected, one record in
+The outcomes are written through the product's own folder store (timed as well), 10% of them rejected, one record in
 ten sent again by a second sync. The report is measured in a process of its own. Aim: under 60 s and 300 MB.
 """
 

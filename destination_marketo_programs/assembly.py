@@ -14,7 +14,6 @@ from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls,
 from destination_marketo_programs.delivery.leads import Leads, NewLeads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
-from destination_marketo_programs.delivery.mappers import Mappers
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
 from destination_marketo_programs.delivery.reading import Reader
@@ -31,13 +30,15 @@ from destination_marketo_programs.imports.pace import ImportPace, why_not_by_fil
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.imports.stage import ImportStage
 from destination_marketo_programs.imports.waiting import Waiting
+from destination_marketo_programs.mappers import Mappers
 from destination_marketo_programs.mapping import fold_for
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.memory.between import Between
+from destination_marketo_programs.memory_of_run import Between
 from destination_marketo_programs.neighbours import Inheritance, RunJournal, take_over
 from destination_marketo_programs.protocol import state_with_counts
 from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.storage.runs import ProgramInfo, RunFile, StreamInfo, new_run
+from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.ledger import Acknowledgement
+    from destination_marketo_programs.delivery.progress import Watch
     from destination_marketo_programs.delivery.stage import Stage
     from destination_marketo_programs.memory.recall import Memory
     from destination_marketo_programs.preflight import Preflight
@@ -70,6 +72,7 @@ class Run:
         store: OutcomeStore,
         import_pace: ImportPace,
         acknowledge: Callable[[bytes], None],
+        watch: Watch,
         *,
         dry_run: bool,
     ) -> None:
@@ -79,6 +82,7 @@ class Run:
         self._store = store
         self._import_pace = import_pace
         self._acknowledge = acknowledge
+        self._watch = watch
         self._client = session.client
         self._clock = session.client.gate.clock
         self.tally = Tally()
@@ -231,6 +235,7 @@ class Run:
                 settings.delivery.concurrent_calls,
                 settings.delivery.max_batch_age_seconds,
                 max(self._store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if self._store.location else 0.0),
+                self._watch,
             ),
         )
         if self._writes_run_file:
@@ -329,13 +334,17 @@ class Run:
         gate = self._client.gate
         budget = gate.budget
         seconds = max(self._clock() - self._session.began, 0.001)
-        of_budget = f" of daily_call_budget {budget.calls_per_day:,}" if budget.calls_per_day is not None else ""
-        calls = f"{budget.used_now:,} in this sync; {budget.used_today:,} by this API user today{of_budget}."
-        slowed = f"; Marketo asked {gate.slowed_down:,} times to slow down (606, 615)" if gate.slowed_down else ""
-        pace = f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s{slowed}."
+        limit = "" if budget.calls_per_day is None else f" (daily_call_budget: {budget.calls_per_day:,})"
+        slowed = f" Marketo asked for a slower pace {counted(gate.slowed_down, 'time')} (606, 615)."
         self.tally.unreadable_ids = self._mappers.unreadable_ids
-        notes = self._mappers.absent_columns()
-        text = self.tally.summary(dry_run=self._looks_only, calls=calls, pace=pace, notes=notes)
+        text = self.tally.summary(
+            dry_run=self._looks_only,
+            calls=f"{budget.used_now:,} in this sync, {budget.used_today:,} by this API user today{limit}.",
+            pace=f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s."
+            + (slowed if gate.slowed_down else ""),
+            programs=self._preflight.programs,
+            notes=self._mappers.absent_columns(),
+        )
         if self.dry_run is None:
             return text
         forecast = self.dry_run.forecast(self._settings.delivery.calls_per_20_seconds)

@@ -1,7 +1,12 @@
-"""The commands of the Airbyte protocol, without the CDK: importing it takes over a second."""
+"""The commands of the Airbyte protocol, without the CDK: importing it takes over a second.
+
+On a terminal `check` and `write` speak to people instead (`people`).
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from destination_marketo_programs.arguments import Parser
@@ -30,12 +35,16 @@ from destination_marketo_programs.session import Stops, open_session
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from destination_marketo_programs.catalog import Catalog
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.logs import Scrubber
     from destination_marketo_programs.model import Problem
+    from destination_marketo_programs.people import People
+    from destination_marketo_programs.session import Delivered
+
+logger = logging.getLogger("airbyte.commands")
 
 
 def run_protocol_command(name: str, arguments: list[str]) -> int:
@@ -49,11 +58,30 @@ def run_protocol_command(name: str, arguments: list[str]) -> int:
         parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
     if name == "write":
         parser.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, a JSON file")
+    if name != "spec":
+        parser.add_argument("--format", choices=("json",), help="print Airbyte messages on a terminal, too")
     parser.add_argument("--debug", action="store_true", help="log more")
     parsed = parser.parse_args(arguments)
-    process = Process(Doing.CHECK if name == "check" else Doing.WRITE, debug=parsed.debug)
+    for_people = name != "spec" and parsed.format is None and sys.stdout.isatty()
+    process = Process(
+        Doing.CHECK if name == "check" else Doing.WRITE,
+        debug=parsed.debug,
+        people=speaker(name, parsed.config) if for_people else None,
+    )
     command: Callable[[Process], None] = {"spec": _spec, "check": _check, "write": _write}[name](parsed)
     return process.run(command)
+
+
+def speaker(command: str, config: str) -> Callable[[Scrubber], People]:
+    """What makes a command speak to people; see `People`."""
+
+    def make(scrubber: Scrubber) -> People:
+        # Costs time, and the protocol does without.
+        from destination_marketo_programs.people import People  # noqa: PLC0415 - see above
+
+        return People(command, config, scrubber)
+
+    return make
 
 
 def _spec(_parsed: argparse.Namespace) -> Callable[[Process], None]:
@@ -62,10 +90,16 @@ def _spec(_parsed: argparse.Namespace) -> Callable[[Process], None]:
 
 def _check(parsed: argparse.Namespace) -> Callable[[Process], None]:
     def run(process: Process) -> None:
+        people = process.people
+        if people is not None:
+            people.begin("Checking the configuration in Marketo")
         try:
             problem = check(read_json(parsed.config, "config"), process.scrubber, process.stops)
         except ConfigurationError as error:
             problem = str(error)
+        if people is not None:
+            people.checked(problem)
+            return
         process.writer.message(connection_status(problem, process.scrubber))
 
     return run
@@ -82,9 +116,19 @@ def connection_status(problem: str | None, scrubber: Scrubber) -> dict[str, Any]
 def _write(parsed: argparse.Namespace) -> Callable[[Process], None]:
     def run(process: Process) -> None:
         config, catalog = read_json(parsed.config, "config"), read_catalog(read_json(parsed.catalog, "catalog"))
-        write(config, catalog, Intake(0), process.writer.line, process.scrubber, process.stops)
+        people = process.people
+        if people is None:
+            write(config, catalog, Intake(0), process.writer.line, process.scrubber, process.stops)
+            return
+        if sys.stdin.isatty():
+            logger.info("Type or paste Airbyte messages, one per line. Press Ctrl+D to end the input.")
+        write(config, catalog, Intake(0), pass_over, process.scrubber, process.stops, people)
 
     return run
+
+
+def pass_over(_line: bytes) -> None:
+    """Nobody reads STATE messages."""
 
 
 def read_json(path: str, what: str) -> Any:
@@ -138,8 +182,18 @@ def write(
     acknowledge: Callable[[bytes], None],
     scrubber: Scrubber,
     stops: Stops,
+    people: People | None = None,
 ) -> None:
     """Deliver messages.
+
+    Args:
+        config: as read.
+        catalog: the configured catalog.
+        intake: the messages.
+        acknowledge: takes STATE lines.
+        scrubber: told every secret.
+        stops: told what to stop.
+        people: told how far it is and what it came to, in place of the log.
 
     Raises:
         Whatever ended it; see `failures.failure_of`.
@@ -147,12 +201,39 @@ def write(
     settings, problems = load(config, scrubber)
     if settings is None:
         raise ConfigurationError([*problems, *catalog.problems])
-    with open_session(settings, catalog=catalog, stops=stops, on_secret=_teach(scrubber)) as session:
+    deliver(settings, problems, catalog, intake, acknowledge, scrubber, stops, people)
+
+
+def deliver(
+    settings: Settings,
+    problems: Sequence[Problem],
+    catalog: Catalog,
+    intake: Intake,
+    acknowledge: Callable[[bytes], None],
+    scrubber: Scrubber,
+    stops: Stops,
+    people: People | None = None,
+    *,
+    keep_names: bool = False,
+) -> None:
+    """As `write`, for settings that have been read; `keep_names` as in `open_session`."""
+    if people is not None:
+        people.begin("Checking the configuration in Marketo")
+    with open_session(
+        settings, catalog=catalog, stops=stops, on_secret=_teach(scrubber), keep_names=keep_names
+    ) as session:
         stops.add(lambda: session.store.give_up(STORAGE_GRACE_SECONDS))
         preflight = session.check(problems, raise_transient=True)
         if preflight.problems:
             raise ConfigurationError(preflight.problems)
-        delivered = session.deliver(preflight, intake, acknowledge)
+        if people is None:
+            delivered = session.deliver(preflight, intake, acknowledge)
+        else:
+
+            def keep(delivered: Delivered, *, complete: bool) -> None:  # noqa: ARG001 - as the session calls it
+                people.keep(delivered, session.store.location)
+
+            delivered = session.deliver(preflight, intake, acknowledge, on_summary=keep, watch=people.watch)
     if settings.delivery.on_rejected == "fail_after_sync" and delivered.tally.records_rejected:
         raise RejectedRecordsError(rejected_text(delivered.tally, dry_run=delivered.dry_run is not None))
 

@@ -45,6 +45,7 @@ class Doing(Enum):
     WRITE = "write"
     PLAN = "plan"
     RECONCILE = "reconcile"
+    RETRY = "retry"
 
 
 class Failure(NamedTuple):
@@ -113,6 +114,15 @@ def rejected_text(tally: Tally, *, dry_run: bool) -> str:
     )
 
 
+def stopped_text(doing: Doing) -> str:
+    """What is said of a command that was asked to end."""
+    rest = {
+        Doing.WRITE: " Everything settled so far is acknowledged. The next sync sends the rest again.",
+        Doing.RETRY: " Run the command again to send the rest.",
+    }
+    return f"Stopped on request.{rest.get(doing, '')}"
+
+
 def failure_of(error: BaseException, now: datetime, doing: Doing) -> Failure:
     """What an exception means to whoever ran the command.
 
@@ -158,6 +168,7 @@ def _of_marketo(error: MarketoError, now: datetime, doing: Doing) -> Failure:
         Doing.PLAN: "Make the plan again after that.",
         Doing.CHECK: "Test again after that.",
         Doing.RECONCILE: "Run the command again after that.",
+        Doing.RETRY: "Run the command again after that.",
     }[doing]
     match error:
         case QuotaReachedError(code="607"):

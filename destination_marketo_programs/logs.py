@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
+from destination_marketo_programs.text import printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from destination_marketo_programs.protocol import Writer
 
@@ -56,16 +59,15 @@ class Scrubber:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class AirbyteLogHandler(logging.Handler):
-    """Writes log records as Airbyte LOG messages."""
+class SafeHandler(logging.Handler):
+    """What log records say, as it may be shown; where it is written is up to the class below."""
 
-    def __init__(self, writer: Writer, scrubber: Scrubber) -> None:
+    def __init__(self, scrubber: Scrubber) -> None:
         super().__init__()
-        self._writer = writer
         self._scrubber = scrubber
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record; an exception attached to it is shown as type and place only."""
+    def text_of(self, record: logging.LogRecord) -> str:
+        """The text of a record; an exception attached to it is shown as type and place only."""
         try:
             text = record.getMessage()
         except (TypeError, ValueError, KeyError):
@@ -73,8 +75,43 @@ class AirbyteLogHandler(logging.Handler):
             text = str(record.msg)
         if record.exc_info and record.exc_info[1] is not None:
             text += "\n" + stack_of(record.exc_info[1])
+        return self._scrubber.clean(text)
+
+
+class AirbyteLogHandler(SafeHandler):
+    """Writes log records as Airbyte LOG messages."""
+
+    def __init__(self, writer: Writer, scrubber: Scrubber) -> None:
+        super().__init__(scrubber)
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
         level = LEVELS.get(record.levelno, "INFO")
-        self._writer.message({"type": "LOG", "log": {"level": level, "message": self._scrubber.clean(text)}})
+        self._writer.message({"type": "LOG", "log": {"level": level, "message": self.text_of(record)}})
+
+
+class LineHandler(SafeHandler):
+    """Writes log records for people: what is no more than information, without a word in front.
+
+    Args:
+        scrubber: blanks secrets and addresses.
+        write: takes a text without line end; on standard error by default.
+    """
+
+    def __init__(self, scrubber: Scrubber, write: Callable[[str], None] | None = None) -> None:
+        super().__init__(scrubber)
+        self._write = write or to_stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        level = record.levelname.capitalize() + ": " if record.levelno >= logging.WARNING else ""
+        self._write(level + "\n".join(map(printable, self.text_of(record).split("\n"))))
+
+
+def to_stderr(text: str) -> None:
+    """Write a line to standard error."""
+    sys.stderr.write(f"{text}\n")
 
 
 def stack_of(error: BaseException) -> str:
@@ -105,9 +142,8 @@ def trace_error(
     return {"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": time.time() * 1000.0, "error": details}}
 
 
-def install(writer: Writer, scrubber: Scrubber, *, debug: bool) -> None:
-    """Make every logger of the process write Airbyte messages; libraries speak from WARNING on."""
-    handler = AirbyteLogHandler(writer, scrubber)
+def install(handler: SafeHandler, *, debug: bool = False) -> None:
+    """Make every logger of the process write there; libraries speak from WARNING on."""
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

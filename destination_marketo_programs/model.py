@@ -133,7 +133,7 @@ class Problem(msgspec.Struct, frozen=True):
     """One mistake in the configuration, the catalog or Marketo's set-up, told so that its reader can fix it.
 
     Attributes:
-        location: where in the configuration or the catalog; one step that is no key (`--config file.json`) stands
+        location: where in the configuration or the catalog; one step that is not a key (`--config file.json`) stands
             for itself.
         message: what is wrong. Never a secret.
         fix: what to do about it.

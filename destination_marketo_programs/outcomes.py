@@ -1,4 +1,4 @@
-"""What became of a record for one program: the stored shape, its names, and nothing else."""
+"""What happened to a record for one program: the stored shape, its names, and nothing else."""
 
 from __future__ import annotations
 

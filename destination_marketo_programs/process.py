@@ -1,4 +1,4 @@
-"""The process of a protocol command: standard output, logs, signals, exit codes, and an end whatever stands still."""
+"""The process of a command: standard output, logs, signals, exit codes, and an end whatever stands still."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs import logs
 from destination_marketo_programs.delivery.loop import Terminated
-from destination_marketo_programs.failures import Doing, failure_of
+from destination_marketo_programs.failures import Doing, failure_of, stopped_text
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.protocol import Deadline, OutputClosedError, Writer, write_to_descriptor
@@ -22,6 +22,8 @@ from destination_marketo_programs.session import Stops
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+    from destination_marketo_programs.people import People
 
 logger = logging.getLogger("airbyte.process")
 
@@ -37,31 +39,41 @@ LAST_SECONDS = 13.0
 
 
 class Process:
-    """What a protocol command runs in.
+    """What a command runs in.
 
     Args:
         doing: the command, for the texts of failures.
         debug: whether to log more.
+        people: makes what speaks to people, given what blanks secrets; None for a command that speaks the protocol.
 
     Attributes:
-        writer: the only way to standard output.
+        writer: the only way to standard output, in the protocol.
+        people: speaks to people; None in the protocol.
         stops: told when the process is asked to end.
     """
 
-    def __init__(self, doing: Doing, *, debug: bool = False) -> None:
+    def __init__(
+        self, doing: Doing, *, debug: bool = False, people: Callable[[logs.Scrubber], People] | None = None
+    ) -> None:
         self._doing = doing
         self._deadline = Deadline()
         self._code = EXIT_FAILED
         self.writer = Writer(write_to_descriptor(1, self._deadline), self._deadline)
         self.scrubber = logs.Scrubber()
         self.stops = Stops()
-        # Nothing but this writer may reach standard output, whichever library would like to print.
-        sys.stdout = sys.stderr
+        self.people = people(self.scrubber) if people is not None else None
+        handler: logs.SafeHandler
+        if self.people is not None:
+            handler = self.people.handler
+        else:
+            handler = logs.AirbyteLogHandler(self.writer, self.scrubber)
+            # Nothing but this writer may reach standard output, whichever library would like to print.
+            sys.stdout = sys.stderr
         debug = debug or os.environ.get("LOG_LEVEL", "").upper() in ("DEBUG", "TRACE")
-        logs.install(self.writer, self.scrubber, debug=debug)
+        logs.install(handler, debug=debug)
 
     def run(self, command: Callable[[Process], None]) -> int:
-        """Run a command, and say on standard output why it failed if it did.
+        """Run a command, and say why it failed if it did.
 
         Returns:
             The exit code. The caller ends the process with `os._exit`: a worker may still wait for an answer that
@@ -81,21 +93,27 @@ class Process:
 
     def _run(self, command: Callable[[Process], None]) -> int:
         try:
-            command(self)
+            try:
+                command(self)
+            finally:
+                if self.people is not None:
+                    self.people.end()
         except OutputClosedError:
             raise
         except (Terminated, StoppedError):
-            logger.info(
-                "Stopped on request. What was settled is acknowledged; the rest is sent again by the next sync."
-            )
+            logger.info(stopped_text(self._doing))
             return self._code
-        except Exception as error:  # noqa: BLE001 - whatever it is, Airbyte hears of it, and the exit code says so
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody hears of it, and the exit code says so
             self._tell(error)
             return self._code if self.stops.asked else EXIT_FAILED
         return self._code if self.stops.asked else 0
 
     def _tell(self, error: BaseException) -> None:
         failure = failure_of(error, utc_now(), self._doing)
+        if self.people is not None:
+            logger.debug("The command failed", exc_info=error)
+            self.people.failed(str(failure))
+            return
         self.writer.message(logs.trace_error(self.scrubber, failure.kind.value, str(failure), error))
 
     def _watch_for_signals(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 StreamKey = tuple[str, str]
-"""(namespace, name); the namespace is "" where there is none."""
+"""(namespace, name); the namespace is "" if there is none."""
 
 MAX_LINE_BYTES: Final = 20_000_000
 """Longest line of the input that is read."""

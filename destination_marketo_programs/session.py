@@ -18,6 +18,7 @@ from destination_marketo_programs.catalog import Catalog, stream_problems
 from destination_marketo_programs.config.addresses import instance_of
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.delivery.member_calls import ProgramGoneError
+from destination_marketo_programs.delivery.progress import Watch
 from destination_marketo_programs.failures import ConfigurationError, program_gone
 from destination_marketo_programs.imports.pace import DEFAULT_PACE, ImportPace
 from destination_marketo_programs.marketo.api import RestMarketo
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.session")
 
+QUIET_WATCH = Watch()
 NO_CATALOG = Catalog((), None, ())
 
 
@@ -80,10 +82,12 @@ class Delivered(NamedTuple):
 
     Attributes:
         dry_run: what a dry run found out; None if it was none.
+        text: it all in lines, without person data.
     """
 
     tally: Tally
     dry_run: DryRun | None
+    text: str
 
 
 class Summarise(Protocol):
@@ -172,6 +176,7 @@ class Session:
         store: OutcomeStore | None = None,
         import_pace: ImportPace = DEFAULT_PACE,
         on_summary: Summarise | None = None,
+        watch: Watch = QUIET_WATCH,
     ) -> Delivered:
         """Deliver everything that comes in.
 
@@ -183,6 +188,7 @@ class Session:
             store: takes the outcomes in place of the session's.
             import_pace: how often Marketo is asked about import jobs.
             on_summary: told at the end, however it ends, before anything is closed; by default the summary is logged.
+            watch: who is told how far it is.
 
         Raises:
             As `Loop.run` and `neighbours.take_over`; ConfigurationError if a program vanishes.
@@ -190,7 +196,7 @@ class Session:
         self._log_stream_notes()
         if dry_run is None:
             dry_run = self.settings.delivery.dry_run
-        run = Run(self, preflight, store or self.store, import_pace, acknowledge, dry_run=dry_run)
+        run = Run(self, preflight, store or self.store, import_pace, acknowledge, watch, dry_run=dry_run)
         ending = "failed"
         try:
             run.begin()
@@ -209,11 +215,11 @@ class Session:
             ending = "unreachable"
             raise
         finally:
-            delivered = Delivered(run.tally, run.dry_run)
+            delivered = Delivered(run.tally, run.dry_run, run.summary())
             if on_summary is not None:
                 on_summary(delivered, complete=ending == "complete")
             else:
-                logger.info(run.summary())
+                logger.info(delivered.text)
             run.end(ending)
         return delivered
 

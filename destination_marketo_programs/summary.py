@@ -1,6 +1,6 @@
 """What was delivered, in sums: one shape for the log of a sync, for `plan` and for the report.
 
-A *lead* is a record, named by namespace, stream and key; an *outcome* is what became of it for one program.
+A *lead* is a record, named by namespace, stream and key; an *outcome* is what happened to it for one program.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ class Counts(msgspec.Struct):
         """Count outcomes of one name, which must be a `Result`."""
         setattr(self, outcome, getattr(self, outcome) + count)
 
+    def add_all(self, others: Counts) -> None:
+        """Count what others counted."""
+        for name in self.__struct_fields__:
+            self.add(name, getattr(others, name))
+
+    def told(self) -> str:
+        """`3 created, 1 rejected`: what there is, in the order of the fields; `nothing` if there is nothing."""
+        counts = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing"
+
 
 class LeadCounts(msgspec.Struct):
     """Records, each once, by the worst and then the best that became of it; they add up to `total`.
@@ -70,6 +80,17 @@ class LeadCounts(msgspec.Struct):
         """Count leads of one kind, as `lead_kind` names it."""
         self.total += count
         setattr(self, kind, getattr(self, kind) + count)
+
+
+def sums(leads: LeadCounts, outcomes: Counts) -> str:
+    """Leads and outcomes, in two sentences."""
+    return (
+        f"Leads: {leads.delivered:,} delivered, {leads.unchanged:,} unchanged, {leads.skipped:,} skipped, "
+        f"{leads.rejected:,} rejected.\n"
+        f"Outcomes by program: {outcomes.created:,} created, {outcomes.updated:,} updated, "
+        f"{outcomes.unchanged:,} unchanged, {outcomes.imported:,} imported, {outcomes.skipped:,} skipped, "
+        f"{outcomes.rejected:,} rejected."
+    )
 
 
 def lead_kind(results: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.intake import Intake
+from destination_marketo_programs.delivery.progress import Watch
 from destination_marketo_programs.delivery.tally import Tally
 from destination_marketo_programs.imports.pace import ImportPace
 from destination_marketo_programs.marketo.retry import RetryPolicy
@@ -202,6 +203,7 @@ class InProcess:
         policy: RetryPolicy = QUICK,
         on_line: Callable[[bytes], None] = lambda _line: None,
         import_pace: ImportPace = QUICK_IMPORTS,
+        watch: Watch | None = None,
     ) -> None:
         loaded = load_settings(config, cloud=False)
         assert loaded.settings is not None, loaded.problems
@@ -209,6 +211,7 @@ class InProcess:
         self.catalog = read_catalog(catalog or catalog_of("leads"))
         self.policy = policy
         self.import_pace = import_pace
+        self.watch = watch or Watch()
         self.on_line = on_line
         self.lines: list[bytes] = []
         self.stops = Stops()
@@ -248,5 +251,12 @@ class InProcess:
         with open_session(self.settings, catalog=self.catalog, stops=self.stops, policy=self.policy) as session:
             preflight = session.check(self.problems, raise_transient=True)
             assert not preflight.problems, [str(problem) for problem in preflight.problems]
-            session.deliver(preflight, Intake(descriptor), keep, import_pace=self.import_pace, on_summary=finish)
+            session.deliver(
+                preflight,
+                Intake(descriptor),
+                keep,
+                import_pace=self.import_pace,
+                on_summary=finish,
+                watch=self.watch,
+            )
         return Run(0, self.lines)

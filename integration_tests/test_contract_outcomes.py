@@ -634,14 +634,13 @@ def test_the_summary(sandbox: SandboxServer, connector: Connector) -> None:
     settings = config_for(sandbox, program_links=links, qualifier_mappings=[mapping])
     run = connector.write(settings, [*map(record, made), state(1)])
     assert run.code == 0, run.text
-    (summary,) = [m["log"]["message"] for m in run.of("LOG") if "Outcomes:" in m["log"]["message"]]
-    (level,) = [m["log"]["level"] for m in run.of("LOG") if "Outcomes:" in m["log"]["message"]]
+    (summary,) = [m["log"]["message"] for m in run.of("LOG") if "Outcomes by program:" in m["log"]["message"]]
+    (level,) = [m["log"]["level"] for m in run.of("LOG") if "Outcomes by program:" in m["log"]["message"]]
     assert level == "INFO"
     for part in (
-        "created 7",
-        "unchanged 1",
-        "skipped 3",
-        "rejected 1",
+        "Leads: 7 delivered, 1 unchanged, 3 skipped, 1 rejected.",
+        "7 created, 0 updated, 1 unchanged, 0 imported, 3 skipped, 1 rejected.",
+        '"Spring Expo 2026" (1004), "Attended": 7 created, 1 unchanged, 1 rejected',
         "INVALID_EMAIL",
         "NO_PROGRAM_LINK",
         "UNMAPPED_QUALIFIER",

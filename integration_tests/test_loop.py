@@ -12,7 +12,7 @@ import pytest
 from harness import InProcess, config_for, record, state
 
 from destination_marketo_programs import assembly
-from destination_marketo_programs.delivery import loop
+from destination_marketo_programs.delivery.progress import Watch
 from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -74,13 +74,10 @@ def test_input_is_not_read_faster_than_marketo_takes_it(
     assert len(sandbox.state.members(1004)) == 6_000
 
 
-def test_progress_is_told(
-    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_progress_is_told(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
     """Read, settled, rejected, calls, pace and age, without waiting for an event to say it."""
-    monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0.05)
     sandbox.faults.add(Fault(endpoint="members.status", delay_at="before", delay_seconds=0.5))
-    run = InProcess(config_for(sandbox))
+    run = InProcess(config_for(sandbox), watch=Watch(seconds=0.05))
     with caplog.at_level(logging.INFO, "airbyte.delivery"):
         run.run([*people(3), record({"email": "bad"}), state(4)])
     told = [entry.getMessage() for entry in caplog.records if entry.getMessage().startswith("Progress: ")]

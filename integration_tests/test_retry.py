@@ -83,7 +83,8 @@ def test_corrected_cells_become_members_and_the_page_says_fixed(
     assert lead_emails(sandbox) == {"ada@example.org", "dee@example.org"}
     sent = command("retry", folder, "--config", config, "--edit", fixes)
     assert sent.returncode == 0, sent.stdout + sent.stderr
-    assert "2 records sent.\nLeads: 2 delivered, 0 unchanged, 0 skipped, 0 rejected.\n" in sent.stdout
+    assert "2 records processed: 2 delivered or skipped, 0 rejected.\n" in sent.stdout
+    assert "Leads: 2 delivered, 0 unchanged, 0 skipped, 0 rejected.\n" in sent.stdout
     assert "@" not in sent.stdout + sent.stderr
     assert lead_emails(sandbox) == {"ada@example.org", "bo@example.org", "cy@example.org", "dee@example.org"}
     summary = summary_of([str(folder)])

@@ -20,7 +20,7 @@ class Call(msgspec.Struct):
         endpoint: name from the route table, e.g. `leads.sync`; `unknown` for other paths.
         writes: whether the endpoint can change leads or members.
         records: input rows, filter values or file rows; 0 where the call was refused before they were read.
-        keys: whom it was about: folded lookup values, or `program:lead id`. Empty where that is not logged.
+        keys: whom it was about: folded lookup values, or `program:lead id`. Empty if that is not logged.
         http_status: 0 where the connection was cut instead of an answer.
         code: response-level error code as text; None for success.
         row_codes: record-level codes and how often each came.

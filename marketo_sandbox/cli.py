@@ -34,7 +34,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Settings from the command line.
 
     Raises:
-        msgspec.DecodeError: `--settings` is no JSON object of settings.
+        msgspec.DecodeError: `--settings` is not a JSON object of settings.
     """
     changes: dict[str, object] = dict(FAST_CHANGES) if args.fast else {}
     if args.no_limits:

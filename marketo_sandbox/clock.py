@@ -48,5 +48,5 @@ def lead_database_time(seconds: float) -> str:
 
 
 def asset_time(seconds: float) -> str:
-    """`2026-08-20T09:11:02Z+0000`, the form of the asset API (which is no valid ISO 8601)."""
+    """`2026-08-20T09:11:02Z+0000`, the form of the asset API (which is not valid ISO 8601)."""
     return lead_database_time(seconds) + "+0000"

@@ -75,7 +75,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         hold_at: stop at that moment until `release(name)`.
         expire_token: end all tokens first, so that this very call gets 602.
         omit: members left out of the answer's envelope (`requestId`, `moreResult`, ...).
-        omit_empty: leave out `result` where it is empty.
+        omit_empty: leave out `result` if it is empty.
         row: refuse rows.
         job_message: for `bulk.import.create` and `members.export.create`: the job ends as Failed with this message.
         hold_job: for `bulk.import.create`: the job stays Importing until `release(name)`.

@@ -104,7 +104,7 @@ class FieldTable:
         Rows of one call mostly have the same members, so that what their names mean is worked out once.
 
         Args:
-            ignored: a key that is no field here (`id`, `leadId`).
+            ignored: a key that is not a field here (`id`, `leadId`).
             check_values: False looks at names only.
         """
         fields = self._fields
@@ -148,7 +148,7 @@ class FieldTable:
 
 
 def value_problem(field: Field, value: object) -> Problem | None:
-    """Why `value` does not fit `field`, or None. Null and empty text are no values and not asked about."""
+    """Why `value` does not fit `field`, or None. Null and empty text are not values and not asked about."""
     if isinstance(value, str) and field.data_type == "string" and len(value) <= (field.length or 0):
         return None
     if field.data_type in TEXT_TYPES:

@@ -19,7 +19,7 @@ def refusal(method: str, host: str, origin: str, fetch_site: str) -> str | None:
 
     Args:
         method: HTTP method.
-        host: the `Host` header; empty where it is missing, as for the three that follow.
+        host: the `Host` header; empty if it is missing, as for the three that follow.
         origin: the `Origin` header, which browsers send with every post.
         fetch_site: the `Sec-Fetch-Site` header.
     """

@@ -1,4 +1,4 @@
-"""Bulk program member import: jobs in a queue, and what becomes of their rows.
+"""Bulk program member import: jobs in a queue, and what happens to their rows.
 
 People are looked up when a job starts and created when it ends, as Adobe's knowledge base describes it: two jobs at
 once, or a job and a call, make two people of one.
@@ -238,7 +238,7 @@ class ImportJobs:
         return None
 
     def result_file(self, job: Job, rows: list[tuple[list[str], str]], column: str) -> bytes:
-        """Rows with what is said of them in one more column; the header alone where there are none."""
+        """Rows with what is said of them in one more column; the header alone if there are none."""
         header = job.header
         blank = bool(rows) and all(len(cells) == len(header) and not cells[-1].strip() for cells, _ in rows)
         if blank and self._settings().bulk_failures_drop_blank_last_column:

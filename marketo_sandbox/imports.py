@@ -45,7 +45,7 @@ def file_part(content_type: str, body: bytes) -> bytes:
     """Content of the multipart body's part named `file`.
 
     Raises:
-        ApiError: 612 for another content type, 613 for a body that is no proper multipart with such a part.
+        ApiError: 612 for another content type, 613 for a body that is not proper multipart with such a part.
     """
     kind, _, parameters = content_type.partition(";")
     if kind.strip().lower() != "multipart/form-data":

@@ -192,7 +192,7 @@ def _decide_all(instance: Instance, request: Request, plan: _Sync) -> list[int |
 
 
 def _decide(instance: Instance, request: Request, plan: _Sync, row: Json, found: int | None) -> int | Json:
-    """What becomes of a row whose key fits one lead, or none."""
+    """What happens to a row whose key fits one lead, or none."""
     store = instance.store
     if found is None:
         if plan.action == "updateOnly" or plan.lookup_field == "id":

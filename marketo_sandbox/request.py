@@ -108,7 +108,7 @@ class Request(msgspec.Struct):
         """A text member of the body.
 
         Raises:
-            ApiError: 1001 for a value that is no text.
+            ApiError: 1001 for a value that is not text.
         """
         value = body.get(name)
         if value is None:

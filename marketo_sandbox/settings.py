@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bulk_partition: partition of the people whom an import creates. Not documented.
         bulk_sets_acquisition_program: whether people whom an import creates get its program as acquisition program.
             Not documented for the API.
-        bulk_failures_drop_blank_last_column: whether a result file lacks its last column where that is blank in all
+        bulk_failures_drop_blank_last_column: whether a result file lacks its last column if that is blank in all
             of its rows, as instances have been seen to do.
         export_running: extract jobs that run at once.
         export_queue: extract jobs waiting or running (1029 above it).

@@ -189,7 +189,7 @@ class StateView:
             return store.insert_lead(dict(fields), partition_id, self._instance.clock.now(), lead_id)
 
     def remove_lead(self, lead_id: int) -> bool:
-        """Delete a lead with its memberships; False where it is not there."""
+        """Delete a lead with its memberships; False if it is not there."""
         return self._instance.store.remove_lead(lead_id)
 
     def add_member(self, program_id: int, lead_id: int, status: str, fields: Json | None = None) -> None:
@@ -218,7 +218,7 @@ class StateView:
             raise ValueError(f"not there: {error}") from None
 
     def remove_member(self, program_id: int, lead_id: int) -> bool:
-        """Take a lead out of a program, as a user of Marketo might; False where it is no member."""
+        """Take a lead out of a program, as a user of Marketo might; False if it is not a member."""
         store = self._instance.store
         return store.drop_member(store.programs[program_id], lead_id, self._instance.clock.now())
 

@@ -190,7 +190,7 @@ class Store:
             self.activities.add(Kind.CHANGE_DATA_VALUE, lead.id, at, values, (None, shown))
 
     def remove_lead(self, lead_id: int) -> bool:
-        """Delete a lead and its memberships, as a user of Marketo might; False where it is not there."""
+        """Delete a lead and its memberships, as a user of Marketo might; False if it is not there."""
         with self.lock:
             lead = self.leads.pop(lead_id, None)
             if lead is None:
@@ -282,7 +282,7 @@ class Store:
         return "updated"
 
     def drop_member(self, program: Program, lead_id: int, at: float) -> bool:
-        """Remove a lead from a program; False where it is no member."""
+        """Remove a lead from a program; False if it is not a member."""
         with self.lock:
             member = self.members[program.id].pop(lead_id, None)
             if member is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("destination_marketo_programs", "marketo_sandbox", "demo")
+PACKAGES = ("destination_marketo_programs", "marketo_sandbox", "demo", "tools", "benchmarks")
 PROSE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "examples", "benchmarks/README.md", "Makefile")
 KEPT = (".ci", ".pre-commit-config.yaml")
 SOURCES = (".py", ".md", ".toml", ".yaml", ".yml", ".js", ".css", ".html", "")
@@ -30,24 +30,29 @@ class Rule(NamedTuple):
     say: str
 
 
-RULES = (
+HABITS = (
     Rule(r"(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b|doubt\b|one\b)", "is not a"),
     Rule(r"\bmend(?:s|ed|ing)?\b", "fix"),
-    Rule(r"\bwhat (?:becomes|became|has become|would become) of\b", "what happened to"),
-    Rule(r"\b(?:go|goes|went|gone|going) out\b", "is sent"),
-    Rule(r"\b(?:goes|went|going) on\b", "continues, resumes"),
-    Rule(r"\bby file\b", "by bulk import"),
+    Rule(r"\bwhat (?:became|has become|would become) of\b", "what happened to"),
     Rule(r"\bthe sums\b", "the summary, the counts"),
     Rule(r"\b(?:take|takes|took|taking) it that\b", "assume"),
-    Rule(r"\btells\b", "reports, says"),
-    Rule(r"\b(?:is|are) told\b", "is reported"),
     Rule(r"\bletter by letter\b", "exactly"),
     Rule(r"\breckon(?:s|ed|ing)?\b", "assume, count"),
     Rule(r"\bif need be\b", "if necessary"),
     Rule(r"\bcap of ours\b", "limit"),
-    Rule(r"\bwhoever (?!runs\b|owns\b|restarts\b)", "people who"),
     Rule(r"\bfor instance\b", "for example"),
     Rule(r"(?<=\d) %(?![\w(])", "% without a space"),
+    Rule(r"\bnone where\b", "none if"),
+)
+"""Of docstrings as well."""
+RULES = (
+    *HABITS,
+    Rule(r"\b(?:go|goes|went|gone|going) out\b", "is sent"),
+    Rule(r"\b(?:goes|went|going) on\b", "continues, resumes"),
+    Rule(r"\bby file\b", "by bulk import"),
+    Rule(r"\btells\b", "reports, says"),
+    Rule(r"\b(?:is|are) told\b", "is reported"),
+    Rule(r"\bwhoever (?!runs\b|owns\b|restarts\b)", "people who"),
     Rule(r"\bwhere (?:it|this|that|they|none|nothing|nobody|there) (?:is|are|has|have|does|do|can|cannot)\b", "if"),
     Rule(r"\bwhere (?:none|nothing|nobody|necessary|needed|possible|given|known)\b", "if"),
     Rule(r"(?:^|[.:;] )Where (?!exactly|to\b|it\b|you\b|in\b|new\b)(?![^.?]*\?)", "If"),
@@ -56,7 +61,6 @@ LONGEST_SENTENCE = 25
 """Words of a message's sentence: the aim is 20, this is where it ends."""
 _QUERY = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|CREATE|WITH|PRAGMA)\b").match
 MARKERS = Rule(r"\b(?:T[O]DO|F[I]XME|X[X]X)\b", "an issue")
-FOR_DOCSTRINGS = Rule(r"\bNone where\b", "None if")
 
 
 class Text(NamedTuple):
@@ -149,7 +153,7 @@ def everything() -> Iterator[Finding]:
                 yield from findings(text)
                 yield from long_sentences(text)
             for text in docstrings(file, source):
-                yield from findings(text, [FOR_DOCSTRINGS])
+                yield from findings(text, HABITS)
     yield from _markers()
 
 

@@ -38,18 +38,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalog": _BASE | {"config", "protocol"},
     "mapping": _BASE | {"config"},
     "storage": _BASE | {"config"},
-    "delivery": _BASE | {"hints", "mapping", "marketo", "storage", "protocol"},
+    "delivery": _BASE | {"hints", "mapping", "marketo", "storage", "protocol", "summary"},
     "imports": _BASE | {"config", "delivery", "mapping", "marketo", "protocol"},
     "preflight": _BASE | {"hints", "config", "mapping", "marketo", "storage", "catalog"},
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
-    "reconcile": _BASE | {"config", "failures", "logs", "marketo", "storage"},
-    "report": _BASE | {"hints", "storage", "summary"},
+    "reconcile": _BASE | {"config", "failures", "logs", "mapping", "marketo", "storage"},
+    "shell": set(),
+    "report": _BASE | {"hints", "shell", "storage", "summary"},
+    "people": _BASE | {"delivery", "logs", "report", "session", "shell"},
     "memory": _BASE | {"delivery", "marketo", "storage"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE
-    | {"catalog", "commands", "config", "delivery", "failures", "hints", "logs", "marketo", "report"}
-    | {"session", "storage", "summary"},
+    | {"catalog", "commands", "config", "delivery", "failures", "people", "process", "report", "storage"},
     "plan": _BASE
     | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
     | {"session", "storage"},

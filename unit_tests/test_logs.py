@@ -246,7 +246,7 @@ def loggers() -> Iterator[None]:
 @pytest.mark.parametrize("debug", [False, True])
 def test_libraries_speak_from_warning_on_even_with_debug(output: Output, scrubber: Scrubber, *, debug: bool) -> None:
     """At DEBUG urllib3 prints every address it asks, the one with the client secret too."""
-    install(output.writer, scrubber, debug=debug)
+    install(AirbyteLogHandler(output.writer, scrubber), debug=debug)
     logging.getLogger("urllib3.connectionpool").debug("GET /identity/oauth/token?%s", urlencode({"s": SECRET}))
     logging.getLogger("urllib3.connectionpool").info("Starting new connection")
     logging.getLogger("botocore").warning("careful %s", "ada@example.org")

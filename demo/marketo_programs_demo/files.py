@@ -20,7 +20,7 @@ _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 class DemoFiles:
-    """Where the demo puts things, in one folder that is made if need be.
+    """Where the demo puts things, in one folder that is made if necessary.
 
     A configuration that is there is kept, with whatever its user changed. Outcomes of earlier demos stay, and
     `new_files` leaves them out.

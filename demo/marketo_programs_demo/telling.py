@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.shell import program_name, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,13 +77,13 @@ def what_to_try(files: DemoFiles, url: str, *, running: bool) -> str:
         running: whether the sandbox stays up.
     """
     program = program_name()
-    config, catalog = shlex.quote(str(files.config)), shlex.quote(str(files.catalog))
-    messages, outcomes = shlex.quote(str(files.messages)), shlex.quote(str(files.outcomes))
-    report = shlex.quote(str(files.report))
+    config, catalog = shell_word(str(files.config)), shell_word(str(files.catalog))
+    messages, outcomes = shell_word(str(files.messages)), shell_word(str(files.outcomes))
+    report = shell_word(str(files.report))
     if running:
         first = [f"The sandbox runs at {url} until you press Ctrl-C; open that address to see who is in which program."]
     else:
-        output = "" if str(files.folder) == "demo-output" else f" --output {shlex.quote(str(files.folder))}"
+        output = "" if str(files.folder) == "demo-output" else f" --output {shell_word(str(files.folder))}"
         first = ["To leave the sandbox running with everyone in it:", f"  {program} demo --keep{output}"]
     return "\n".join(
         [
@@ -99,12 +95,3 @@ def what_to_try(files: DemoFiles, url: str, *, running: bool) -> str:
             f"  {program} report {outcomes} --output {report}",
         ]
     )
-
-
-def program_name() -> str:
-    """How a shell in this folder calls the executable."""
-    name = "destination-marketo-programs"
-    beside = Path(sys.executable).with_name(name)
-    if shutil.which(name) is None and beside.exists():
-        return shlex.quote(os.path.relpath(beside))
-    return name

@@ -68,7 +68,7 @@ def mapper_for(
 
 
 class ObjectMapper:
-    """Decides what becomes of the records of one object, as `mapping.Mapper` does for ordinary streams.
+    """Decides what happens to the records of one object, as `mapping.Mapper` does for ordinary streams.
 
     A lead has hundreds of fields, and a record a handful of columns: for each set of columns that comes up, a mapper of
     these alone is made and kept. If there are too many sets, the others share a mapper of all columns.

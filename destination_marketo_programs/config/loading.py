@@ -120,7 +120,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
-    """What became of a raw configuration.
+    """What happened to a raw configuration.
 
     Attributes:
         settings: None if the configuration cannot be read. With settings there may still be problems: they

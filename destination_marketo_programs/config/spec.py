@@ -58,9 +58,9 @@ class ReferenceRow(NamedTuple):
 
     Attributes:
         path: `program_links[].event`; a setting of one choice only is `object_storage_config (S3).s3_bucket_name`.
-        type: in words, with the choices or range where there are any.
+        type: in words, with the choices or range if there are any.
         required: whether it has to be given.
-        default: as JSON would show it, without quotes around text; "" where there is none or it is blank.
+        default: as JSON would show it, without quotes around text; "" if there is none or it is blank.
     """
 
     path: str

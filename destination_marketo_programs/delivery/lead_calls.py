@@ -582,7 +582,7 @@ def _under_guard(row: LeadRow, held: JsonObject | None) -> tuple[LeadRow, Detail
 
 
 def _as_picked(fate: Fate, before: Found) -> Fate:
-    """What became of a row that was written to the lead it was found to mean."""
+    """What happened to a row that was written to the lead it was found to mean."""
     if isinstance(fate, Gone):
         return fate.refusal
     if isinstance(fate, Found):

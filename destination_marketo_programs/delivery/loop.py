@@ -6,12 +6,12 @@ they learned; they share nothing and print nothing.
 
 from __future__ import annotations
 
-import logging
 import queue
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from destination_marketo_programs.delivery.intake import InputEnded, Intake, Lines
+from destination_marketo_programs.delivery.progress import Progress, Watch
 from destination_marketo_programs.delivery.schedule import choose
 from destination_marketo_programs.delivery.stage import NEVER
 from destination_marketo_programs.marketo.errors import QuotaReachedError, StoppedError
@@ -28,14 +28,11 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.marketo.limits import Gate
 
-logger = logging.getLogger("airbyte.delivery")
-
 DUE_CHECK_SECONDS = 0.2
 EVENTS_BEFORE_DISPATCH = 8
 DEAD_ENDS_SEEN = 5
 UNDURABLE_BEFORE_COMMIT = 100_000
 """Decided records after which a store that likes to gather is committed all the same."""
-PROGRESS_SECONDS = 30.0
 STOP_GRACE_SECONDS = 5.0
 """How long calls in flight may still end after the process was asked to end."""
 OWN_END_GRACE_SECONDS = 130.0
@@ -60,11 +57,13 @@ class Pacing(NamedTuple):
         concurrent_calls: workers.
         max_batch_age_seconds: longest wait of a record for its batch to fill.
         commit_interval_seconds: least time between two commits of the store.
+        watch: who is told how far the run is.
     """
 
     concurrent_calls: int
     max_batch_age_seconds: float
     commit_interval_seconds: float = 0.0
+    watch: Watch = Watch()
 
 
 class _CallEnded(NamedTuple):
@@ -145,7 +144,7 @@ class Loop:
             IncompleteRunError: something is owed although nothing is left to do.
         """
         self._settlement.tick()
-        self._next_progress = self._clock() + PROGRESS_SECONDS
+        self._next_progress = self._clock() + self._pacing.watch.seconds
         intake.start(self._events.put)
         try:
             self._turn_until_finished(intake)
@@ -299,7 +298,7 @@ class Loop:
     def _look_for_a_dead_end(self, now: float, in_flight: int) -> None:
         """At the end of the input something always is in flight or due, until nothing waits.
 
-        Seen once it is no proof: what a stage has just done may give it something to do in the next turn.
+        Seen once it proves nothing: what a stage has just done may give it something to do in the next turn.
         """
         dead = self._input_ended and not in_flight and self._work_waits()
         dead = dead and all(stage.due_in(now) == NEVER for stage in self._stages)
@@ -343,22 +342,10 @@ class Loop:
         now = self._clock()
         if now < self._next_progress:
             return
-        self._next_progress = now + PROGRESS_SECONDS
-        tally, pace, budget = self._settlement.tally, self._gate.pace, self._gate.budget
+        watch = self._pacing.watch
+        self._next_progress = now + watch.seconds
         oldest = min(stage.oldest() for stage in self._stages)
-        age = f"oldest waiting record {now - oldest:.0f} s" if oldest < NEVER else "no record waits for its batch"
-        logger.info(
-            "Progress: %d records read, %d settled, %d rejected; %d calls made; "
-            "pace %d of %d calls per 20 s, %d at once; %s.",
-            tally.records_read,
-            tally.records_settled,
-            tally.records_rejected,
-            budget.used_now,
-            pace.calls_per_window,
-            pace.ceiling,
-            pace.concurrent_calls,
-            age,
-        )
+        watch.tell(Progress(self._settlement.tally, self._gate, now - oldest if oldest < NEVER else None))
 
 
 def missing_from(tally: Tally) -> str:

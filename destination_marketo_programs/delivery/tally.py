@@ -4,21 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Category, Result
-from destination_marketo_programs.text import counted, frequent
+from destination_marketo_programs.summary import Counts, LeadCounts, sums
+from destination_marketo_programs.text import counted, frequent, named, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from destination_marketo_programs.outcomes import Detail
+    from destination_marketo_programs.text import Named
 
 MOST_FREQUENT = 10
 MAX_DISTINCT_VALUES = 10_000
 """Distinct unmapped values, unlinked events or domains counted by name; what comes after is counted together."""
 OTHERS = "(others)"
+
+
+class ReasonCount(msgspec.Struct):
+    """Why records were skipped or rejected, how many, and what to do about it."""
+
+    category: str
+    code: str | None
+    count: int
+    title: str
+    fix: str
+
+    def __str__(self) -> str:
+        code = f", Marketo code {self.code}" if self.code else ""
+        return f"{self.count:,}: {self.title} ({self.category}{code}). {self.fix}"
 
 
 @dataclass
@@ -82,21 +101,55 @@ class Tally:
             totals[result] += count
         return totals
 
-    def summary(self, *, dry_run: bool, calls: str, pace: str, notes: Iterable[str] = ()) -> str:
-        """The text that ends a run: several lines, no person data."""
+    def programs(self) -> dict[tuple[int | None, str], Counts]:
+        """Counts by program and status, in the order of their ids and names; no program comes last."""
+        found: dict[tuple[int | None, str], Counts] = {}
+        for (program_id, status, outcome), count in self.by_program.items():
+            found.setdefault((program_id, status or ""), Counts()).add(outcome, count)
+        return dict(sorted(found.items(), key=lambda item: (item[0][0] is None, item[0][0] or 0, item[0][1])))
+
+    def reasons(self, outcome: Result) -> list[ReasonCount]:
+        """Why outcomes were skips or rejections, the most frequent first; a category's codes apart from each other."""
+        found: list[ReasonCount] = []
+        for (of, category), total in self.by_category.items():
+            if of != outcome:
+                continue
+            codes = {code: count for (by, code), count in self.by_code.items() if by == category}
+            without_code = total - sum(codes.values())
+            for code, count in [*codes.items(), *([(None, without_code)] if without_code else [])]:
+                hint = explain(category, code)
+                found.append(ReasonCount(category, code, count, hint.title, hint.fix))
+        return sorted(found, key=lambda reason: (-reason.count, reason.category, reason.code or ""))
+
+    def summary(
+        self,
+        *,
+        dry_run: bool,
+        calls: str,
+        pace: str,
+        programs: Mapping[int, Named] = MappingProxyType({}),
+        notes: Iterable[str] = (),
+    ) -> str:
+        """The text that ends a run: several lines, no person data. `programs`: those in Marketo, for their names."""
         lines = ["Dry run: nothing was written to Marketo, and no STATE is acknowledged."] if dry_run else []
         fine = self.records_settled - self.records_rejected
         lines.append(
-            f"{counted(self.records_read, 'record')} processed: {fine:,} delivered or skipped, "
+            f"{counted(self.records_settled, 'record')} processed: {fine:,} delivered or skipped, "
             f"{self.records_rejected:,} rejected."
         )
+        if left := self.records_read - self.records_settled:
+            lines.append(f"{counted(left, 'more record')} read and not settled: the next sync sends them again.")
+        outcomes = Counts()
+        for counts in self.programs().values():
+            outcomes.add_all(counts)
+        lines.append(sums(LeadCounts(**self.leads()), outcomes))
+        lines += self._program_lines(programs)
         if self.remembered:
             lines.append(
                 f"{self.remembered:,} of the outcomes are unchanged since an earlier sync and were not sent again."
             )
-        lines += self._program_lines()
-        lines += self._category_lines(Result.SKIPPED, "Skipped")
-        lines += self._category_lines(Result.REJECTED, "Rejected")
+        for outcome, title in ((Result.SKIPPED, "Skipped"), (Result.REJECTED, "Rejected")):
+            lines += [f"{title} {reason}" for reason in self.reasons(outcome)]
         for title, values in (
             ("Qualifier values without a mapping", self.unmapped_values),
             ("Events without a program link", self.unlinked_events),
@@ -116,32 +169,14 @@ class Tally:
                 f"{counted(self.shared_emails, 'person', 'people')} with different keys share an email. Marketo cannot "
                 "find them by email any more; merge them, or use email as lead_sync.lookup_field."
             )
-        lines += notes
-        lines += [f"Calls: {calls}", f"Pace: {pace}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, *notes, f"Calls: {calls}", f"Pace: {pace}"])
 
-    def _program_lines(self) -> list[str]:
-        totals = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(self.by_outcome().items()))
-        lines = [f"Outcomes: {totals or 'none'}."]
-        groups: dict[tuple[int, str], list[str]] = {}
-        for (program_id, status, outcome), count in sorted(self.by_program.items(), key=str):
-            if program_id is not None:
-                groups.setdefault((program_id, status or ""), []).append(f"{outcome} {count:,}")
-        lines += [
-            f"  program {program_id}" + (f', status "{status}": ' if status else ", no status: ") + ", ".join(parts)
-            for (program_id, status), parts in sorted(groups.items())
-        ]
-        return lines
-
-    def _category_lines(self, outcome: Result, title: str) -> list[str]:
-        counts = [(count, category) for (of, category), count in self.by_category.items() if of == outcome]
+    def _program_lines(self, programs: Mapping[int, Named]) -> list[str]:
         lines = []
-        for count, category in sorted(counts, reverse=True):
-            codes = {code: n for (of, code), n in self.by_code.items() if of == category}
-            named = " (" + ", ".join(f"Marketo code {code}: {n:,}" for code, n in sorted(codes.items())) + ")"
-            only_code = next(iter(codes)) if len(codes) == 1 else None
-            fix = explain(category, only_code).fix
-            lines.append(f"{title} {count:,} × {category}{named if codes else ''}: {fix}")
+        for (program_id, status), counts in self.programs().items():
+            if program_id is not None:
+                program = named(programs[program_id]) if program_id in programs else f"program {program_id}"
+                lines.append(f"  {program}, {quoted(status) if status else 'no status'}: {counts.told()}")
         return lines
 
 

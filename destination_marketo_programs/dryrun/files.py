@@ -54,7 +54,7 @@ class FilesForecast(NamedTuple):
     """What a write would send by file.
 
     Attributes:
-        groups: by program and status; empty where nothing would go by file.
+        groups: by program and status; empty if nothing would go by file.
         seconds: from the first upload to the end of the last job, with no other import in the way.
         rest_people, rest_memberships: calls for the rest at most.
     """

@@ -1,4 +1,4 @@
-"""Which record waits where: in the file of its group, behind an earlier record of its person, or for REST.
+"""Keeps waiting records: in a file, parked behind an earlier record of the same person, or queued for REST.
 
 A person is in one place at a time. Two imports, or an import and a call, that both create the same new person at once
 are Marketo's documented way to two leads; and the later of two records has to win. So a later record is parked until

@@ -65,7 +65,7 @@ class Column(msgspec.Struct, frozen=True, gc=False):
     roots: frozenset[str] | None = frozenset()
 
     def read(self, record: Record) -> Any:
-        """Give the value in the record, ABSENT where there is none.
+        """Give the value in the record, ABSENT if there is none.
 
         Raises:
             RecordError: INVALID_RECORD, where the expression cannot be evaluated on this record.

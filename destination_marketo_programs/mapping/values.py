@@ -127,7 +127,7 @@ def whole_number(value: object) -> int | None:
 
 
 def scan_count(value: object) -> int:
-    """Number of scans; 0 where none is given or the value is no whole number."""
+    """Number of scans; 0 if none is given or the value is not a whole number."""
     return whole_number(value) or 0
 
 

@@ -25,7 +25,7 @@ __all__ = ["JsonObject", "LeadFields", "Marketo", "RestMarketo", "row_bytes"]
 
 
 class Marketo(Protocol):
-    """Marketo's endpoints. Each call is safe in any thread, waits for its turn, and is retried where that is harmless.
+    """Marketo's endpoints. Each call is safe in any thread, waits for its turn, and is retried if that is harmless.
 
     Every method raises a `MarketoError` if the call failed as a whole.
     """
@@ -35,7 +35,7 @@ class Marketo(Protocol):
     def sync_leads(
         self, rows: Sequence[LeadFields], action: Action, lookup_field: str, partition: str = ""
     ) -> list[RowReply]:
-        """Create or update at most 300 people; each row holds `lookup_field`, or `id` where that is looked up by.
+        """Create or update at most 300 people; each row holds `lookup_field`, or `id` if that is looked up by.
 
         Returns:
             One answer for each row, in order.

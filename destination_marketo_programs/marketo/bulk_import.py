@@ -1,4 +1,4 @@
-"""Bulk Import Program Members: a file of people becomes a job, and the job is asked what became of them.
+"""Bulk Import Program Members: a file of people becomes a job, and the job is asked what happened to them.
 
 Source: Adobe, "Bulk program member import". A job creates or updates leads and memberships in one step, for one
 program and one status, and names only the rows that failed or were imported with a warning.

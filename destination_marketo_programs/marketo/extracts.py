@@ -67,7 +67,7 @@ def create_extract(client: MarketoClient, program_ids: Sequence[int], fields: Se
     """`POST /bulk/v1/program/members/export/create.json`: describe a job for at most 10 programs; queues nothing yet.
 
     Args:
-        client: reads; a job is no change of leads, programs or memberships.
+        client: reads; a job changes no lead, program or membership.
         program_ids: at most `MAX_PROGRAMS_PER_EXTRACT`.
         fields: REST names of member and lead fields; the columns of the file.
 

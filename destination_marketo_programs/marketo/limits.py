@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 20.0
 WINDOW_MARGIN_SECONDS = 0.4
 """Calls arrive less evenly spaced than they leave: one may wait for its thread's turn, for a new connection, or in the
-network. It costs 2 % of the pace; the 606 that it prevents costs a third for a minute."""
+network. It costs 2% of the pace; the 606 that it prevents costs a third for a minute."""
 LOWERED_TO = 0.7
 """Factor on the pace after a 606; a tenth of the ceiling and one call more come back for each calm window."""
 SAME_OVERLOAD_SECONDS = 1.0

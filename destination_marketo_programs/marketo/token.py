@@ -83,7 +83,7 @@ class Tokens:
         return self._token.scope if self._token else ""
 
     def valid(self, endpoint: str) -> Token:
-        """The token, fetched if need be.
+        """The token, fetched if necessary.
 
         Raises:
             BadCredentialsError: the identity service refuses the credentials.

@@ -111,7 +111,7 @@ class Digest:
         further: says whether the first of two statuses of a program is further than the second.
 
     Raises:
-        DamagedError: `data` is no such database, or one of another version.
+        DamagedError: `data` is not such a database, or one of another version.
         OSError: there is no folder for temporary files.
     """
 

@@ -16,7 +16,7 @@ from destination_marketo_programs.commands import load, read_json
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
-from destination_marketo_programs.logs import Scrubber
+from destination_marketo_programs.logs import LineHandler, Scrubber, install
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.plan.listings import JsonListing, Listing, TerminalListing, TextListing
@@ -125,19 +125,5 @@ def _stop_on_signals(stops: Stops) -> None:
 
 def _log_to_stderr(scrubber: Scrubber) -> None:
     """Notes and progress for people. Single rejections are left out: the listing names every one of them."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(scrubber))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("airbyte").setLevel(logging.INFO)
+    install(LineHandler(scrubber))
     logging.getLogger("airbyte.rejections").setLevel(logging.CRITICAL)
-
-
-class _Formatter(logging.Formatter):
-    def __init__(self, scrubber: Scrubber) -> None:
-        super().__init__("%(levelname)s: %(message)s")
-        self._scrubber = scrubber
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._scrubber.clean(super().format(record))

@@ -25,10 +25,10 @@ _OUTCOMES_PER_PROGRESS = 500
 
 
 class Listing(OutcomeStore, Protocol):
-    """An `OutcomeStore` that shows outcomes instead of keeping them, and ends with the sums."""
+    """An `OutcomeStore` that shows outcomes instead of keeping them, and ends with the summary."""
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
-        """Show the sums."""
+        """Show the summary."""
 
 
 class Progress(Protocol):
@@ -45,7 +45,7 @@ class Progress(Protocol):
 
 
 class TerminalListing(NoStore):
-    """A table with some outcomes of each kind, then the sums.
+    """A table with some outcomes of each kind, then the summary.
 
     Args:
         console: gets the table.
@@ -76,7 +76,7 @@ class TerminalListing(NoStore):
 
 
 class TextListing(NoStore):
-    """One line for each outcome, then the sums. Arguments as above."""
+    """One line for each outcome, then the summary. Arguments as above."""
 
     takes_outcomes = True
 
@@ -94,7 +94,7 @@ class TextListing(NoStore):
         self._file.flush()
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
-        """Write the sums."""
+        """Write the summary."""
         self._file.write("\n")
         console = Console(
             file=self._file, width=FILE_WIDTH, color_system=None, highlight=False, markup=False, emoji=False
@@ -122,7 +122,7 @@ class JsonListing(NoStore):
         self._file.flush()
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
-        """Write the sums."""
+        """Write the summary."""
         summary = summarise(findings, complete=complete)
         self._file.write(msgspec.json.encode({"summary": summary}) + b"\n")
         self._file.flush()

@@ -20,7 +20,7 @@ def run_plan(session: Session, preflight: Preflight, intake: Intake, listing: Li
         session: read-only.
         preflight: the checks' findings, without problems.
         intake: the messages.
-        listing: takes each outcome, and the sums at the end, also at an end by an error.
+        listing: takes each outcome, and the summary at the end, also at an end by an error.
 
     Returns:
         Number of records that would be rejected.

@@ -1,4 +1,4 @@
-"""The sums of a plan: one structure, for people and for scripts."""
+"""The summary of a plan: one structure, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.text import SHARED_BY, shareable
 
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
-    from destination_marketo_programs.delivery.tally import Tally
+    from destination_marketo_programs.delivery.tally import ReasonCount, Tally
     from destination_marketo_programs.dryrun.forecast import Forecast
     from destination_marketo_programs.dryrun.marketo import Change
     from destination_marketo_programs.marketo.assets import Program
@@ -44,16 +43,6 @@ class MoveSums(msgspec.Struct):
     from_status: str
     to_status: str
     count: int
-
-
-class Reason(msgspec.Struct):
-    """Why records would be skipped or rejected, and what to do about it."""
-
-    category: str
-    code: str | None
-    count: int
-    title: str
-    fix: str
 
 
 class PlannedFileGroup(msgspec.Struct):
@@ -129,8 +118,8 @@ class PlanSummary(msgspec.Struct):
     outcomes: dict[str, int]
     programs: list[ProgramSums]
     moves: list[MoveSums]
-    skipped: list[Reason]
-    rejected: list[Reason]
+    skipped: list[ReasonCount]
+    rejected: list[ReasonCount]
     unmapped_qualifier_values: dict[str, int]
     unlinked_events: dict[str, int]
     calls: PlannedCalls
@@ -166,8 +155,8 @@ def summarise(findings: Findings, *, complete: bool) -> PlanSummary:
             for change, count in sorted(findings.changes.items(), key=str)
             if change.before is not None
         ],
-        skipped=_reasons(tally, Result.SKIPPED),
-        rejected=_reasons(tally, Result.REJECTED),
+        skipped=tally.reasons(Result.SKIPPED),
+        rejected=tally.reasons(Result.REJECTED),
         unmapped_qualifier_values=_shown_counts(tally.unmapped_values),
         unlinked_events=_shown_counts(tally.unlinked_events),
         calls=PlannedCalls(
@@ -204,15 +193,19 @@ def _name(findings: Findings, program_id: int | None) -> str | None:
 
 
 def _program_sums(findings: Findings) -> list[ProgramSums]:
-    sums: dict[tuple[int | None, str | None], ProgramSums] = {}
-    for (program_id, status, outcome), count in findings.tally.by_program.items():
-        line = sums.get((program_id, status))
-        if line is None:
-            line = sums[program_id, status] = ProgramSums(program_id, _name(findings, program_id), status)
-        setattr(line, outcome, getattr(line, outcome) + count)
-    return sorted(
-        sums.values(), key=lambda line: (line.program_id is None, line.program_id or 0, line.program_status or "")
-    )
+    return [
+        ProgramSums(
+            program_id,
+            _name(findings, program_id),
+            status or None,
+            counts.created,
+            counts.updated,
+            counts.unchanged,
+            counts.skipped,
+            counts.rejected,
+        )
+        for (program_id, status), counts in findings.tally.programs().items()
+    ]
 
 
 def _shown_counts(counts: Counter[str]) -> dict[str, int]:
@@ -220,17 +213,3 @@ def _shown_counts(counts: Counter[str]) -> dict[str, int]:
     shown = {value: count for value, count in counts.most_common() if count >= SHARED_BY and shareable(value)}
     hidden = counts.total() - sum(shown.values())
     return {**shown, NOT_SHOWN: hidden} if hidden else shown
-
-
-def _reasons(tally: Tally, outcome: Result) -> list[Reason]:
-    """The most frequent first; a category's codes apart from each other."""
-    reasons: list[Reason] = []
-    for (of, category), total in tally.by_category.items():
-        if of != outcome:
-            continue
-        codes = {code: count for (by, code), count in tally.by_code.items() if by == category}
-        without_code = total - sum(codes.values())
-        for code, count in [*codes.items(), *([(None, without_code)] if without_code else [])]:
-            hint = explain(category, code)
-            reasons.append(Reason(category, code, count, hint.title, hint.fix))
-    return sorted(reasons, key=lambda reason: (-reason.count, reason.category, reason.code or ""))

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from destination_marketo_programs.delivery.tally import ReasonCount
     from destination_marketo_programs.dryrun.forecast import Forecast
     from destination_marketo_programs.marketo.assets import Program
     from destination_marketo_programs.outcomes import Outcome
-    from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums, Reason
+    from destination_marketo_programs.plan.summary import PlanSummary, ProgramSums
 
 SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10
@@ -123,7 +124,7 @@ def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]
     return table
 
 
-def _print_reasons(console: Console, heading: str, reasons: Sequence[Reason]) -> None:
+def _print_reasons(console: Console, heading: str, reasons: Sequence[ReasonCount]) -> None:
     if not reasons:
         return
     console.print(heading)

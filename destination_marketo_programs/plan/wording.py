@@ -40,7 +40,7 @@ def fate(outcome: Outcome) -> str:
 
 
 def record_name(outcome: Outcome, *, with_stream: bool) -> str:
-    """The key, with `#` before a mere position, and the stream where there are several."""
+    """The key, with `#` before a mere position, and the stream if there are several."""
     key = ("#" if outcome.record_key_is_position else "") + on_one_line(outcome.record_key)
     return f"{on_one_line(outcome.stream)} {key}" if with_stream else key
 

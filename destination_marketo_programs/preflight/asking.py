@@ -81,7 +81,7 @@ def ask_marketo(
     """Make the calls that the configuration needs, as many at once as `delivery.concurrent_calls` allows.
 
     Six calls and one for each folder above the programs, where Marketo answers a query for many programs; one more
-    for each program where it does not.
+    for each program if it does not.
 
     Args:
         marketo: is only read.

@@ -24,7 +24,7 @@ from destination_marketo_programs.config import (
 )
 from destination_marketo_programs.config.addresses import UnusableTextError, instance_of, parse_program_id
 from destination_marketo_programs.failures import Doing, failure_of, problem_text
-from destination_marketo_programs.logs import Scrubber
+from destination_marketo_programs.logs import LineHandler, Scrubber, install
 from destination_marketo_programs.marketo.api import Marketo, RestMarketo
 from destination_marketo_programs.marketo.client import MarketoClient
 from destination_marketo_programs.marketo.errors import MarketoError, StoppedError
@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
         0 if nothing is behind, missing or gone; 1 if something is; 2 if it could not be found out; 130 if stopped.
     """
     scrubber = Scrubber()
-    _log_to_stderr(scrubber)
+    install(LineHandler(scrubber))
     try:
         found = _reconcile(args, scrubber)
     except (StoppedError, KeyboardInterrupt):
@@ -321,21 +321,3 @@ def _stop_on_signals(gate: Gate) -> None:
 
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
-
-
-def _log_to_stderr(scrubber: Scrubber) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(scrubber.clean))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("airbyte").setLevel(logging.INFO)
-
-
-class _Formatter(logging.Formatter):
-    def __init__(self, clean: Callable[[str], str]) -> None:
-        super().__init__("%(levelname)s: %(message)s")
-        self._clean = clean
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._clean(super().format(record))

@@ -50,7 +50,7 @@ def confirm_imports(book: sqlite3.Connection, store: OutcomeStore, uploads: Mapp
     Args:
         book: with everything read.
         store: opened for this run.
-        uploads: when the first import job of a run (by its name) and program was uploaded, UTC, where that is known;
+        uploads: when the first import job of a run (by its name) and program was uploaded, UTC, if that is known;
             else the start of the run counts.
 
     Raises:

@@ -49,7 +49,7 @@ SELECT * FROM verdict WHERE fix IS NULL AND verdict IN (?, ?) AND lead IS NOT NU
 
 
 class Fix(StrEnum):
-    """What became of a lead that was behind or missing."""
+    """What happened to a lead that was behind or missing."""
 
     SENT = "sent"
     ALREADY_RIGHT = "already_right"
@@ -121,7 +121,7 @@ class Fixer:
         return [one for one in found if (one.program, one.sent) == (found[0].program, found[0].sent)]
 
     def _fix(self, batch: Sequence[Finding]) -> dict[int, tuple[Fix, str | None]]:
-        """What became of each, by its number: (fix, Marketo's code)."""
+        """What happened to each, by its number: (fix, Marketo's code)."""
         program, status = batch[0].program, batch[0].sent
         fates: dict[int, tuple[Fix, str | None]] = {}
         left = {finding.lead: finding for finding in batch if finding.lead is not None}

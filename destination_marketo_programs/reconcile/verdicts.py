@@ -1,4 +1,4 @@
-"""What became of a membership since it was delivered. Pure: no calls, no clock."""
+"""What happened to a membership since it was delivered. Pure: no calls, no clock."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def parsed(data: bytes) -> Any:
     """JSON with numbers as `Number`.
 
     Raises:
-        ValueError: it is no JSON, or too deep.
+        ValueError: it is not JSON, or too deep.
     """
     try:
         return json.loads(data, parse_int=Number, parse_float=Number, parse_constant=Number)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from destination_marketo_programs.report.output import output, reader_has_gone, say
-from destination_marketo_programs.report.summarise import shell_word
-from destination_marketo_programs.report.text import headline, render_text, sums
+from destination_marketo_programs.report.text import headline, render_text
 from destination_marketo_programs.report.writing import as_json, summary_of, write_rejected, write_report
+from destination_marketo_programs.shell import shell_word
 from destination_marketo_programs.storage import StorageError
+from destination_marketo_programs.summary import sums
 from destination_marketo_programs.text import encodable, printable
 
 if TYPE_CHECKING:

@@ -114,7 +114,7 @@ class _Builder:
         self.bars = [self._bar(bar) for bar in findings.bars] if len(findings.bars) > 1 else []
 
     def program_info(self, program_id: int | None) -> tuple[str | None, str, str]:
-        """Id, name and address; an address that is no web address is left out."""
+        """Id, name and address; an address that is not a web address is left out."""
         if program_id is None:
             return None, "", ""
         info = self._findings.program_info.get(program_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ import msgspec
 
 from destination_marketo_programs.hints import explain
 from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.shell import shell_word
 from destination_marketo_programs.storage import Kind
 from destination_marketo_programs.summary import (
     Cell,
@@ -41,7 +40,6 @@ MAX_PARTS_SHOWN = 50
 
 _WHO_ORDER = ("you", "source", "nobody")
 _LEN_MINUTE, _LEN_DAY, _LEN_MONTH = len("2026-11-23T10:00"), len("2026-11-23"), len("2026-11")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -134,24 +132,9 @@ def command_again(category: str | None, files: Sequence[OutcomeFile]) -> str | N
     return f"destination-marketo-programs retry {places} --config config.json --category {shell_word(category)}"
 
 
-def shell_word(text: str) -> str:
-    """The text quoted for a shell, without a character that a terminal would obey."""
-    if _CONTROL.search(text) or any("\ud800" <= letter <= "\udfff" for letter in text):
-        return "$'" + "".join(map(_escaped, text)) + "'"
-    return shlex.quote(text)
-
-
 def readable(location: str) -> str:
-    """A path as text that can be stored and shown: bytes that are no text become question marks."""
+    """A path as text that can be stored and shown: bytes that are not text become question marks."""
     return location.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _escaped(letter: str) -> str:
-    if letter in "'\\":
-        return f"\\{letter}"
-    if letter.isascii() and letter.isprintable():
-        return letter
-    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _sum(cells: Iterable[tuple[Cell, int]]) -> Counts:

@@ -111,7 +111,7 @@ def row_of(lead: Lead, shown: dict[str, Callable[[LeadOutcome], Any]]) -> list[s
 
 
 def clipped(text: str) -> str:
-    """The text, cut where it is longer than `MAX_TEXT`."""
+    """The text, cut if it is longer than `MAX_TEXT`."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 

@@ -67,7 +67,7 @@ class Lead(msgspec.Struct):
     Attributes:
         record: see `record_number`.
         kind: see `lead_kind`.
-        news: `new`, `still` or `fixed`, seen from the last sync; blank where there is nothing to say.
+        news: `new`, `still` or `fixed`, seen from the last sync; blank if there is nothing to say.
         name, email, company: from its rejected record, if there is one.
         data: the rejected record as JSON; None if there is none, or a very long one.
     """

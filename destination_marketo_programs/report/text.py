@@ -10,12 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from destination_marketo_programs.summary import sums
 from destination_marketo_programs.text import counted, on_one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from destination_marketo_programs.summary import Counts, LeadCounts, Reason, Slice, Summary
+    from destination_marketo_programs.summary import Counts, Reason, Slice, Summary
 
 MAX_ROWS = 20
 """Events, programs, syncs or parts of a reason listed; the rest is in the page and in JSON."""
@@ -65,17 +66,6 @@ def headline(summary: Summary) -> str:
         return f"No lead was rejected: {counted(leads.total, 'lead')}."
     was = "was" if leads.rejected == 1 else "were"
     return f"{leads.rejected:,} of {counted(leads.total, 'lead')} {was} not delivered."
-
-
-def sums(leads: LeadCounts, outcomes: Counts) -> str:
-    """Leads and outcomes, in two sentences."""
-    return (
-        f"Leads: {leads.delivered:,} delivered, {leads.unchanged:,} unchanged, {leads.skipped:,} skipped, "
-        f"{leads.rejected:,} rejected.\n"
-        f"Outcomes by program: {outcomes.created:,} created, {outcomes.updated:,} updated, "
-        f"{outcomes.unchanged:,} unchanged, {outcomes.imported:,} imported, {outcomes.skipped:,} skipped, "
-        f"{outcomes.rejected:,} rejected."
-    )
 
 
 def notes(summary: Summary) -> list[str]:

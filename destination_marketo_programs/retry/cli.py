@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
-from destination_marketo_programs.report.output import reader_has_gone, say
-from destination_marketo_programs.retry.delivering import EXIT_STOPPED, deliver_messages
+from destination_marketo_programs.people import tell
+from destination_marketo_programs.report.output import reader_has_gone
+from destination_marketo_programs.retry.delivering import deliver_messages
 from destination_marketo_programs.retry.edits import EditError, read_edits
 from destination_marketo_programs.retry.selection import Selection
 from destination_marketo_programs.storage import StorageError, reader_for
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-FAILED = 1
+FAILED, STOPPED = 1, 130
 MAX_LISTED = 100
 
 
@@ -47,7 +48,7 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
 
     Args:
         args: as `add_arguments` declares them.
-        deliver: takes the messages, tells people what became of them, and returns an exit code; a session by default.
+        deliver: takes the messages, tells people what happened to them, and returns an exit code; a session by default.
     """
     try:
         loaded = load_settings(read_json_file(args.config, "config"), cloud=runs_in_cloud())
@@ -56,16 +57,18 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
         edits = read_edits(Path(args.edit)) if args.edit else None
         reader = reader_for(loaded.settings.object_storage_config)
         with Selection(args.outcomes, categories=args.category, edits=edits, reader=reader) as selection:
-            say(plan_of(selection, dry_run=args.dry_run))
+            tell(plan_of(selection, dry_run=args.dry_run))
             if args.dry_run or not selection.chosen:
                 return 0
             if deliver is not None:
                 return deliver(selection.messages())
-            return deliver_messages(loaded.settings, loaded.problems, selection.streams(), selection.messages())
+            return deliver_messages(
+                loaded.settings, loaded.problems, selection.streams(), selection.messages(), args.config
+            )
     except (StorageError, EditError, JsonFileError) as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        return EXIT_STOPPED
+        return STOPPED
     except BrokenPipeError:
         reader_has_gone()
         return FAILED
@@ -73,8 +76,8 @@ def main(args: argparse.Namespace, deliver: Callable[[Iterator[bytes]], int] | N
         return _complain(f"{error.filename} cannot be read: {error.strerror}.")
 
 
-def plan_of(selection: Selection, *, dry_run: bool) -> str:
-    """What is sent and what is not, for people. Without a value of a record."""
+def plan_of(selection: Selection, *, dry_run: bool) -> list[str]:
+    """What is sent and what is not, in lines. Without a value of a record."""
     chosen = list(selection.chosen.values())
     changed = sum(bool(each.changes) for each in chosen)
     would = "would be sent" if dry_run else "to send"
@@ -97,7 +100,7 @@ def plan_of(selection: Selection, *, dry_run: bool) -> str:
             lines.append(f"  {each.ref}  {on_one_line(each.stream)}  {', '.join(each.categories)}{what}")
         if len(chosen) > MAX_LISTED:
             lines.append(f"  and {len(chosen) - MAX_LISTED:,} more")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _complain(text: str) -> int:

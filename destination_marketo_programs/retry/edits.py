@@ -70,7 +70,7 @@ def read_edits(path: Path) -> Edits:
     """Read the file.
 
     Raises:
-        EditError: it is no such table; or rows that name no record, or one record twice in two ways.
+        EditError: it is not such a table; or rows that name no record, or one record twice in two ways.
         OSError: it cannot be read.
     """
     text = _decoded(path.read_bytes())

@@ -32,7 +32,7 @@ class Rejection(msgspec.Struct, gc=False):
     Attributes:
         detail: absent if there is none.
         record_key_is_position: present only where true.
-        others: further rejections of the same record, one per program; absent where there is none.
+        others: further rejections of the same record, one per program; absent if there is none.
     """
 
     category: str | None
@@ -119,11 +119,11 @@ _members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _named_decode = msgspec.json.Decoder(NamedRejection).decode
 _rejection_decode = msgspec.json.Decoder(Rejection).decode
 BAD_LINE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for a line that is no JSON, no text, or deeper than it goes."""
+"""What msgspec raises for a line that is not JSON or not text, or deeper than it goes."""
 
 
 def append_outcome(buffer: bytearray, outcome: Outcome) -> None:
-    """Append the outcome as one line. Lone surrogates, which are no text, become question marks.
+    """Append the outcome as one line. Lone surrogates, which are not text, become question marks.
 
     Marks that are false become UNSET in the outcome itself: only true ones are stored.
     """
@@ -144,7 +144,7 @@ def append_rejected(buffer: bytearray, line: bytes, rejections: Sequence[Outcome
     """Append the RECORD line with a `rejection` beside `record`; every other byte of its members stays.
 
     Raises:
-        ValueError: the line is no JSON object, or there is no rejection.
+        ValueError: the line is not a JSON object, or there is no rejection.
     """
     if not rejections:
         raise ValueError("a rejected record needs at least one rejection")
@@ -167,7 +167,7 @@ def append_rejected(buffer: bytearray, line: bytes, rejections: Sequence[Outcome
 
 
 def named_rejection(line: bytes) -> NamedRejection | None:
-    """Whose rejection a line holds; None if it is no rejected line."""
+    """Whose rejection a line holds; None if it is not a rejected line."""
     try:
         return _named_decode(line)
     except BAD_LINE:

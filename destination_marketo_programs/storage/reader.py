@@ -63,7 +63,7 @@ class Reader:
         s3: for `s3://…`; by default the machine's own access and `AWS_ENDPOINT_URL`, once one is needed.
 
     Attributes:
-        unreadable: lines that were passed over because they are no outcome, per file.
+        unreadable: lines that were passed over because they are not outcomes, per file.
     """
 
     def __init__(self, s3: S3Client | None = None) -> None:
@@ -103,7 +103,7 @@ class Reader:
 
         Args:
             file: as `find_files` gave it.
-            strict: whether any other line that is no outcome raises; else it is counted in `unreadable`.
+            strict: whether any other line that is not an outcome raises; else it is counted in `unreadable`.
 
         Raises:
             StorageError: the file cannot be read; or such a line.
@@ -271,7 +271,7 @@ def iter_outcomes(locations: Sequence[str]) -> Iterator[StoredOutcome]:
     An incomplete last line, as a crash leaves it, is passed over.
 
     Raises:
-        StorageError: as `find_files`; or a line that is no outcome.
+        StorageError: as `find_files`; or a line that is not an outcome.
     """
     reader = Reader()
     for file in reader.find_files(locations):

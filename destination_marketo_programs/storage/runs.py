@@ -173,7 +173,7 @@ class ReconciledLead(msgspec.Struct):
     Attributes:
         record_ref: of the record that was delivered last; see `outcomes.record_ref`.
         status: what was sent.
-        found: the status that Marketo holds; blank if the lead is no member.
+        found: the status that Marketo holds; blank if the lead is not a member.
     """
 
     program_id: int
@@ -225,7 +225,7 @@ def run_name(run: RunFile) -> str:
 def write_run(store: OutcomeStore, run: RunFile, now: datetime) -> None:
     """Put the run's file in place of its last one, at once and whole; `now` becomes its `renewed`.
 
-    May be called from any thread, one call for one run at a time. Does nothing where nothing is stored.
+    May be called from any thread, one call for one run at a time. Does nothing if nothing is stored.
 
     Raises:
         StorageError: it could not be written.
@@ -263,7 +263,7 @@ class _Read(Protocol):
 
 
 def read_runs(blobs: Iterable[Blob], read: _Read, *, modified_since: datetime | None = None) -> list[RunFile]:
-    """Run files among the blobs, newest start first. What is no run file (any longer) is passed over."""
+    """Run files among the blobs, newest start first. What is not a run file (any longer) is passed over."""
     runs = [run for data in _newest(blobs, read, RUN_PREFIX, modified_since) if (run := _decoded(data, RunFile))]
     return sorted(runs, key=lambda run: (run.started, run.run_id), reverse=True)
 
@@ -349,7 +349,7 @@ def _time(text: str) -> datetime | None:
 
 @cache
 def _host_id() -> str:
-    """Boot and process namespace: a process id means something only within both. Blank where there is no /proc."""
+    """Boot and process namespace: a process id means something only within both. Blank if there is no /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         namespace = Path("/proc/self/ns/pid").readlink().name

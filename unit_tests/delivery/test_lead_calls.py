@@ -602,6 +602,15 @@ def test_before_its_time_no_create_is_sent_and_everything_else_goes(build: Build
     assert only(calls.write_by_key(rows[:1])) == Found(101, "created")
 
 
+def test_creates_are_held_and_let_go_whatever_the_time(marketo: TableMarketo) -> None:
+    creates = Creates(marketo.clock, 95.0, marketo.now + 60.0)
+    creates.hold(held=True)
+    marketo.now += 1_000.0
+    assert (creates.allowed, creates.not_before) == (False, float("inf"))
+    creates.hold(held=False)
+    assert creates.allowed
+
+
 def test_creates_are_told_before_they_are_sent_and_known_until_they_are_answered(marketo: TableMarketo) -> None:
     class Told:
         def __init__(self) -> None:

@@ -15,6 +15,8 @@ from destination_marketo_programs.delivery.loop import missing_from
 from destination_marketo_programs.delivery.schedule import choose
 from destination_marketo_programs.delivery.stage import NEVER
 from destination_marketo_programs.mapping import fold_address
+from destination_marketo_programs.marketo.errors import OutcomeUnknownError
+from destination_marketo_programs.marketo.leads import Action
 from destination_marketo_programs.outcomes import Result
 
 if TYPE_CHECKING:
@@ -246,6 +248,122 @@ def test_each_record_and_program_has_one_outcome_whatever_is_denied_and_whenever
     check_created_once(way)
 
 
+class Losing:
+    """Answers to creates that get lost: before Marketo executed them, after, or while it goes on for a while."""
+
+    def __init__(self, marketo: TableMarketo) -> None:
+        self.marketo = marketo
+        self.next: list[tuple[str, int]] = []
+        self.running: list[tuple[float, list[Any], Any, str]] = []
+        self._lose_after = False
+        marketo.before.append(self.before)
+        marketo.after.append(self.after)
+
+    def before(self, endpoint: str, rows: list[Any]) -> None:
+        self.let_run()
+        if endpoint != "sync_leads" or self.marketo.writes()[-1][0] == Action.UPDATE_ONLY or not self.next:
+            return
+        how, seconds = self.next.pop(0)
+        action, name, _ = self.marketo.writes()[-1]
+        if how == "after":
+            self._lose_after = True
+            return
+        if how == "runs on":
+            self.running.append((self.marketo.now + seconds, [dict(row) for row in rows], action, name))
+        raise OutcomeUnknownError(endpoint, "604" if seconds > 45 else "502", None, None, self.marketo.now)
+
+    def after(self, endpoint: str, _rows: list[Any]) -> None:
+        if self._lose_after:
+            self._lose_after = False
+            raise OutcomeUnknownError(endpoint, "502", None, None, self.marketo.now)
+
+    def let_run(self) -> None:
+        due = [each for each in self.running if each[0] <= self.marketo.now]
+        self.running = [each for each in self.running if each[0] > self.marketo.now]
+        for _, rows, action, name in due:
+            self.marketo.execute(rows, action, name, "")
+
+
+new_people = st.lists(
+    st.tuples(
+        st.sampled_from(["a@x.org", "n1@x.org", "n2@x.org", "N2@x.org", "n3@x.org"]),
+        st.none(),
+        st.lists(
+            st.tuples(st.sampled_from(PROGRAMS), st.sampled_from(sorted(STATUSES))),
+            min_size=1,
+            max_size=2,
+            unique_by=lambda target: target[0],
+        ),
+        st.dictionaries(st.sampled_from(["title", "city"]), st.sampled_from(["x", "y"]), max_size=2),
+        st.just({}),
+        st.sampled_from([None, None, {"phone": "1"}]),
+    ),
+    min_size=1,
+    max_size=10,
+)
+losing_steps = st.lists(
+    st.one_of(
+        st.just(("arrive", 0)),
+        st.tuples(st.sampled_from(["send", "send later"]), st.just(0)),
+        st.tuples(st.just("answer"), st.integers(0, 3)),
+        st.tuples(st.just("time"), st.integers(1, 70)),
+        st.tuples(st.sampled_from(["before", "after", "runs on"]), st.integers(1, 89)),
+    ),
+    max_size=40,
+)
+
+
+@given(
+    load=new_people,
+    script=losing_steps,
+    mode=st.sampled_from(["create_or_update", "create_missing"]),
+    concurrent_calls=st.integers(1, 3),
+    not_before=st.sampled_from([0.0, 0.0, 60.0]),
+)
+@settings(max_examples=200)
+def test_whatever_answers_are_lost_nobody_is_created_twice(
+    build: Build, load: list[Any], script: list[tuple[str, int]], mode: str, concurrent_calls: int, not_before: float
+) -> None:
+    marketo = TableMarketo()
+    marketo.add(1, email="a@x.org", title="old", phone="old")
+    marketo.members[1, 1] = "Attended"
+    way = Way(marketo, mode, creates_not_before=marketo.now + not_before)
+    losing = Losing(marketo)
+    drive = Drive(way, concurrent_calls)
+    entries: list[Entry] = []
+    left = list(load)
+
+    def arrive() -> None:
+        entry = entry_of(build, left.pop(0), marketo.now)
+        entries.append(entry)
+        way.accept(entry)
+
+    for step, argument in script:
+        match step:
+            case "arrive" if left:
+                arrive()
+            case "send" | "send later":
+                drive.submit(ended=False, execute=step == "send", born_before=marketo.now)
+            case "answer":
+                drive.answer(argument)
+            case "time":
+                marketo.now += argument
+            case "before" | "after" | "runs on" if len(losing.next) < 4:
+                losing.next.append((step, argument))
+    while left:
+        arrive()
+    drive.finish()
+    marketo.now += 1_000.0
+    losing.let_run()
+    check_all_told(way, entries)
+    check_created_once(way)
+    emails = Counter(fold_address(lead["email"]) for lead in marketo.leads.values())
+    assert all(count == 1 for count in emails.values()), "a second person"
+    assert set(emails) == {"a@x.org", *(entry.person.key for entry in entries)}
+    assert marketo.leads[1]["phone"] == "old"
+    assert not way.store.rejected
+
+
 def check_created_once(way: Way) -> None:
     """Of records of one membership one says that it was created; a membership that was there is never created."""
     created = [(outcome.program_id, outcome.lead_id) for outcome in way.store.outcomes if outcome.outcome == "created"]
@@ -367,7 +485,7 @@ def final_statuses(build: Build, load: Sequence[tuple[str, int, str]], batches: 
     batches=st.lists(st.integers(0, 4), max_size=5),
     others=st.lists(st.integers(0, 4), max_size=5),
 )
-@settings(max_examples=150)
+@settings(max_examples=200)
 def test_the_same_records_in_any_order_end_in_the_same_statuses(
     build: Build, load: list[tuple[str, int, str]], order: Any, batches: list[int], others: list[int]
 ) -> None:

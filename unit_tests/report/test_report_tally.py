@@ -15,8 +15,9 @@ from destination_marketo_programs.outcomes import Category, Outcome, Result
 from destination_marketo_programs.report import database as database_module
 from destination_marketo_programs.report import summary_of
 from destination_marketo_programs.report.database import OTHER_EVENTS, OTHER_VALUES
-from destination_marketo_programs.report.summarise import MAX_BARS, command_again, shell_word
+from destination_marketo_programs.report.summarise import MAX_BARS, command_again
 from destination_marketo_programs.report.tally import Tally
+from destination_marketo_programs.shell import shell_word
 from destination_marketo_programs.storage import Kind, OutcomeFile, StorageError, open_store
 from destination_marketo_programs.storage.runs import (
     ProgramInfo,
