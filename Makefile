@@ -34,8 +34,8 @@ demo: $(DEMO_STAMP) ## sandbox + sample Mobly leads + check + write + report
 demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in one go
 	$(BIN)/python examples/mobly/mobly_chain.py
 
-test: $(STAMP) ## every test that needs nothing but Python
-	$(BIN)/python -m pytest -n auto -m "not slow"
+test: $(STAMP) ## every test that needs nothing but Python (PYTEST_ARGS=--cov for coverage)
+	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## browser, docker, PyAirbyte and long chaos runs
 	$(BIN)/python -m pytest -m slow
