@@ -385,8 +385,6 @@ class Leads:
                 if detail is not None:
                     entry.detail = detail
                 self._found(entry, lead_id, action)
-                # One record created the person; the others found it there.
-                action = "updated" if action == CREATED else action
         elif isinstance(fate, Refusal):
             for entry in entries:
                 self._refused(entry, fate)
