@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.session")
 
-MAX_WAITING_BYTES = 24_000_000
+MAX_WAITING_BYTES = 27_000_000
 """What is held in memory on its way; beyond it standard input is not read."""
 DURABLE_COMMIT_SECONDS = 0.2
 """Least time between two commits of a store that writes to disk: a STATE may wait that long, and fsync is not free."""
