@@ -14,7 +14,6 @@ from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls,
 from destination_marketo_programs.delivery.leads import Leads, NewLeads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
-from destination_marketo_programs.delivery.mappers import Mappers
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
 from destination_marketo_programs.delivery.reading import Reader
@@ -31,9 +30,10 @@ from destination_marketo_programs.imports.pace import ImportPace, why_not_by_fil
 from destination_marketo_programs.imports.spool import SpoolError
 from destination_marketo_programs.imports.stage import ImportStage
 from destination_marketo_programs.imports.waiting import Waiting
+from destination_marketo_programs.mappers import Mappers
 from destination_marketo_programs.mapping import fold_for
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.memory.between import Between
+from destination_marketo_programs.memory_of_run import Between
 from destination_marketo_programs.neighbours import Inheritance, RunJournal, take_over
 from destination_marketo_programs.protocol import state_with_counts
 from destination_marketo_programs.storage import StorageError

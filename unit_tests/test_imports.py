@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "imports": _BASE | {"config", "delivery", "mapping", "marketo", "protocol"},
     "preflight": _BASE | {"hints", "config", "mapping", "marketo", "storage", "catalog"},
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
-    "reconcile": _BASE | {"config", "failures", "logs", "marketo", "storage"},
+    "reconcile": _BASE | {"config", "failures", "logs", "mapping", "marketo", "storage"},
     "shell": set(),
     "report": _BASE | {"folding", "hints", "shell", "storage", "summary"},
     "folding": set(),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination_marketo_programs.delivery.lead_calls import (
+    HELD,
     MAX_LOST_CREATES,
     Creates,
     Found,
@@ -591,10 +592,23 @@ def test_before_its_time_no_create_is_sent_and_everything_else_goes(build: Build
     calls = calls_of(marketo, not_before=marketo.now + 60.0)
     rows = key_rows(calls, build, "new@x.org", "there@x.org", city="x")
     fates = by_email(calls.write_by_key(rows))
-    assert fates == {"new@x.org": Later(marketo.now + 60.0, -1), "there@x.org": Found(7, "updated")}
+    assert fates == {"new@x.org": HELD, "there@x.org": Found(7, "updated")}
     assert marketo.leads == {7: marketo.leads[7] | {"city": "x"}}
     marketo.now += 60.0
+    # An import of an earlier run still runs: nobody knows whom it creates, and for how long.
+    calls.creates.hold(held=True)
+    assert only(calls.write_by_key(rows[:1])) == HELD
+    calls.creates.hold(held=False)
     assert only(calls.write_by_key(rows[:1])) == Found(101, "created")
+
+
+def test_creates_are_held_and_let_go_whatever_the_time(marketo: TableMarketo) -> None:
+    creates = Creates(marketo.clock, 95.0, marketo.now + 60.0)
+    creates.hold(held=True)
+    marketo.now += 1_000.0
+    assert (creates.allowed, creates.not_before) == (False, float("inf"))
+    creates.hold(held=False)
+    assert creates.allowed
 
 
 def test_creates_are_told_before_they_are_sent_and_known_until_they_are_answered(marketo: TableMarketo) -> None:

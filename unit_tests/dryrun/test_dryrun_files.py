@@ -160,7 +160,8 @@ def test_an_input_about_one_person_takes_no_memory(overlay: Overlay) -> None:
     assert (forecast.files, forecast.rest_people) == (1, 3)
 
 
-def test_what_memory_knows_goes_over_rest(overlay: Overlay) -> None:
+def test_what_memory_has_cut_down_goes_over_rest(overlay: Overlay) -> None:
+    """A file would create a person with a part of its fields."""
     known = entry(1)
-    known.lead_id = 7
+    known.whole = known.person
     assert filled(overlay, known, always=True).files == 0
