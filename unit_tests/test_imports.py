@@ -54,20 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retry": _BASE
     | {"catalog", "commands", "config", "delivery", "failures", "people", "process", "report", "storage"},
     "plan": _BASE
-    | {
-        "bar",
-        "catalog",
-        "commands",
-        "delivery",
-        "dryrun",
-        "failures",
-        "hints",
-        "imports",
-        "logs",
-        "marketo",
-        "preflight",
-    }
-    | {"session", "storage"},
+    | {"bar", "catalog", "commands", "delivery", "dryrun", "failures", "folding", "hints", "imports", "logs"}
+    | {"marketo", "preflight", "session", "storage"},
 }
 """Rooms that know only what stands here. Those that put rooms together are not listed."""
 
