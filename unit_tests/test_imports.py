@@ -44,16 +44,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
     "reconcile": _BASE | {"config", "failures", "logs", "mapping", "marketo", "storage"},
     "shell": set(),
-    "report": _BASE | {"hints", "shell", "storage", "summary"},
-    "people": _BASE | {"delivery", "logs", "report", "session", "shell"},
+    "report": _BASE | {"folding", "hints", "shell", "storage", "summary"},
+    "folding": set(),
+    "bar": _BASE | {"delivery", "folding", "logs"},
+    "people": _BASE | {"bar", "delivery", "folding", "logs", "report", "session", "shell"},
     "memory": _BASE | {"delivery", "marketo", "storage"},
     "failures": _BASE | {"config", "delivery", "imports", "marketo", "protocol", "storage"},
     "neighbours": _BASE | {"delivery", "failures", "storage"},
     "retry": _BASE
     | {"catalog", "commands", "config", "delivery", "failures", "people", "process", "report", "storage"},
     "plan": _BASE
-    | {"catalog", "commands", "delivery", "dryrun", "failures", "hints", "imports", "logs", "marketo", "preflight"}
-    | {"session", "storage"},
+    | {"bar", "catalog", "commands", "delivery", "dryrun", "failures", "folding", "hints", "imports", "logs"}
+    | {"marketo", "preflight", "session", "storage"},
 }
 """Modules that know only what stands here. Those that put modules together are not listed."""
 
