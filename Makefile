@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-mobly test test-slow check format docs lock image qa release-check bench chaos clean
+.PHONY: help setup demo demo-mobly test test-slow check format docs lock image qa release-check bench chaos fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,12 @@ $(BENCH_VENV)/.installed:
 
 chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200) from CHAOS_FIRST_SEED on (0); kills, KILL_ROUNDS of them (50)
 	$(BIN)/python -m pytest integration_tests/test_chaos.py integration_tests/test_kill.py integration_tests/test_restarts.py
+
+fuzz: $(STAMP) ## property tests with ever new inputs, until one fails; FUZZ_ROUNDS bounds it
+	@round=0; while [ -z "$(FUZZ_ROUNDS)" ] || [ $$round -lt "$(FUZZ_ROUNDS)" ]; do \
+		round=$$((round + 1)); seed=$$(date +%N); echo "Round $$round, seed $$seed"; \
+		$(BIN)/python -m pytest -q -n auto -m hypothesis --hypothesis-seed=$$seed unit_tests || exit 1; \
+	done
 
 clean: ## remove the virtual environment and what runs left behind
 	rm -rf $(VENV) .venv-demo demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -186,12 +186,14 @@ class LeadRow(msgspec.Struct, gc=False):
 
     def body(self, action: Action) -> LeadFields:
         """The row as Sync Leads takes it; a call that only creates has its guarded fields."""
-        if self.guarded and action == Action.CREATE_ONLY:
+        if action is Action.CREATE_ONLY and self.guarded:
             return {self.name: self.value, **(self.if_blank or {}), **(self.on_create or {}), **self.fields}
-        return {self.name: self.value, **self.fields}
+        body = self.fields.copy()  # a third of what unpacking into a new dict takes
+        body[self.name] = self.value
+        return body
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The lead is known.
 
     Attributes:
@@ -305,11 +307,14 @@ class LeadCalls:
         """Find, update or create leads by the lookup field, as `lead_sync.mode` says."""
         match self._policy.mode:
             case "create_or_update":
-                may_create = self.creates.allowed
-                careful = [row for row in rows if row.guarded or not may_create]
-                at_once = [row for row in rows if not row.guarded] if may_create else []
+                if not self.creates.allowed:
+                    return self._look_then_write(rows)
+                careful = [row for row in rows if row.if_blank is not None or row.on_create is not None]
+                if not careful:
+                    return self._upsert(rows, Action.CREATE_OR_UPDATE)
+                at_once = [row for row in rows if not row.guarded]
                 fates = self._upsert(at_once, Action.CREATE_OR_UPDATE) if at_once else []
-                return fates + (self._look_then_write(careful) if careful else [])
+                return fates + self._look_then_write(careful)
             case "create_missing":
                 return self._look_then_write(rows)
             case _:
@@ -413,7 +418,7 @@ class LeadCalls:
                 continue
             held = next((lead for lead in leads.get(str(row.key), ()) if lead.get("id") == fate.lead_id), None)
             writing, kept = _under_guard(row, held)
-            told = fate._replace(detail={**(fate.detail or {}), **kept} or None)
+            told = msgspec.structs.replace(fate, detail={**(fate.detail or {}), **kept} or None)
             if not writing.fields:
                 fates.append((row, row.entries, told))
                 continue
@@ -445,7 +450,7 @@ class LeadCalls:
         if reply.code == COMPANY_UPDATE_REFUSED and COMPANY_FIELDS & row.fields.keys():
             note = (reply.code, reply.message)
             return [
-                (sent, entries, fate._replace(note=note) if isinstance(fate, Found) else fate)
+                (sent, entries, msgspec.structs.replace(fate, note=note) if isinstance(fate, Found) else fate)
                 for sent, entries, fate in send([_without_company(row)])
             ]
         parts = _parts(row.entries)
@@ -586,7 +591,7 @@ def _as_picked(fate: Fate, before: Found) -> Fate:
     if isinstance(fate, Gone):
         return fate.refusal
     if isinstance(fate, Found):
-        return fate._replace(detail=before.detail)
+        return msgspec.structs.replace(fate, detail=before.detail)
     return fate
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from destination_marketo_programs.model import LeadFields, Target
 
 
+RESULTS = {"created": Result.CREATED, "updated": Result.UPDATED, "": Result.UNCHANGED}
+"""What Marketo says of a membership that is as wanted -> result."""
+_UPDATED, _UNCHANGED = Result.UPDATED, Result.UNCHANGED  # for each record: members of an Enum are slow to find
+
+
 def denied(reply: RowReply) -> bool:
     """Whether Marketo says that nobody has this lead id, or that somebody else has it now (merged people)."""
     return reply.code in (LEAD_NOT_FOUND, OBJECT_NOT_FOUND) or reply.other_lead is not None
@@ -300,7 +305,7 @@ class MembershipStage:
             if reply.status or reply.code == ALREADY_IN_OR_PAST_STATUS:
                 if remember:
                     program.sent[lead_id] = max(rank, program.sent.get(lead_id, rank))
-                result = Result(reply.status) if reply.status else Result.UNCHANGED
+                result = RESULTS[reply.status]
                 if _has_fields(entries):
                     # The lead stays in flight until its fields are written, so that nothing overtakes them.
                     self.fields.accept(Membership(batch.program_id, batch.status, lead_id, result, reply, entries))
@@ -373,16 +378,18 @@ class MembershipStage:
     ) -> None:
         """Of several records that one call settles, the first carries Marketo's answer."""
         before = reply.before
+        settle = self._settle
         for entry in entries:
             target = target_in(entry, program_id)
             if target.program_status == status:
-                message = reply.message if result is Result.UPDATED else None
-                self._settle.deliver(entry, target, lead_id, result, reply.request_id, before=before, message=message)
-                result = Result.UNCHANGED
+                message = reply.message if result is _UPDATED else None
+                settle.deliver(entry, target, lead_id, result, reply.request_id, before=before, message=message)
+                result = _UNCHANGED
                 before = before if before is UNSET else status
             else:
-                self._settle.supersede(entry, target, lead_id, status)
-            self._settle_quiet(entry, lead_id)
+                settle.supersede(entry, target, lead_id, status)
+            if entry.quiet is not None:
+                self._settle_quiet(entry, lead_id)
 
     def _fields_written(self, membership: Membership, refused: Sequence[tuple[LeadFields, RowReply]]) -> None:
         program_id, lead_id = membership.program_id, membership.lead_id

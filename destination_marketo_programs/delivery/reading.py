@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from destination_marketo_programs.delivery.entry import Entry
 from destination_marketo_programs.delivery.tally import note_value
 from destination_marketo_programs.mapping import primary_key_text
-from destination_marketo_programs.protocol import RecordMessage, UndecodableLineError, parse_line
+from destination_marketo_programs.protocol import RecordMessage, StateMessage, UndecodableLineError, parse_line
 from destination_marketo_programs.storage.lines import rejected_name
 
 if TYPE_CHECKING:
@@ -100,14 +100,20 @@ class Reader:
             number += 1
             if message is None:
                 continue
-            if isinstance(message, RecordMessage):
+            if type(message) is RecordMessage:
                 entry = self._record(message, now)
                 if entry is not None:
                     entries.append(entry)
-            elif self._acknowledge:
+            elif isinstance(message, StateMessage) and self._acknowledge:
                 self._tally.states_read += 1
                 self._ledger.state(message)
         return Reading(entries, None)
+
+    def _note(self, mapped: Mapped) -> None:
+        if mapped.unlinked_event is not None:
+            note_value(self._tally.unlinked_events, mapped.unlinked_event)
+        for value in mapped.unmapped_values:
+            note_value(self._tally.unmapped_values, value)
 
     def _record(self, message: RecordMessage, now: float) -> Entry | None:
         stream = message.stream
@@ -118,10 +124,8 @@ class Reader:
         tally = self._tally
         tally.records_read += 1
         tally.outcomes_due += len(targets) + len(verdicts)
-        if mapped.unlinked_event is not None:
-            note_value(tally.unlinked_events, mapped.unlinked_event)
-        for value in mapped.unmapped_values:
-            note_value(tally.unmapped_values, value)
+        if verdicts or mapped.unmapped_values:
+            self._note(mapped)
         key = rejected_name(message.line) if self._keep_names else None
         if key is None and rules.primary_key:
             key = primary_key_text(message.data, rules.primary_key)

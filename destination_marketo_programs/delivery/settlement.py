@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from destination_marketo_programs.delivery.entry import Best
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 rejections_log = logging.getLogger("airbyte.rejections")
 
 LOGGED_PER_CATEGORY = 100
+_UNCHANGED, _BEST_DELIVERED = Result.UNCHANGED, Best.DELIVERED  # for each record: members of an Enum are slow to find
 RETRYABLE = frozenset(
     {
         Category.UNMAPPED_QUALIFIER,
@@ -38,7 +40,7 @@ RETRYABLE = frozenset(
 """Categories that are fixed in Marketo or in the configuration: the record can be sent again as it is."""
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, gc=False):
     """A record whose outcomes are all decided, waiting to be durable."""
 
     ticket: Segment
@@ -161,8 +163,8 @@ class Settlement:
         self.tally.count(target.program_id, target.program_status, result)
         if self._count_by_state:
             entry.ticket.count(entry.stream, result)
-        if result is not Result.UNCHANGED:
-            entry.best = Best.DELIVERED
+        if result is not _UNCHANGED:
+            entry.best = _BEST_DELIVERED
         elif entry.best is Best.SKIPPED:
             entry.best = Best.UNCHANGED
         if self._stored:
@@ -251,7 +253,7 @@ class Settlement:
             return
         if entry.rejections:
             self._store.add_rejected(entry.line, entry.rejections)
-        elif entry.best is Best.DELIVERED:
+        elif entry.best is _BEST_DELIVERED:
             self.tally.leads_delivered += 1
         elif entry.best is Best.UNCHANGED:
             self.tally.leads_unchanged += 1
