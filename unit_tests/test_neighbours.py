@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_marketo_programs.delivery.lead_calls import Creates
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.delivery.tally import Tally
 from destination_marketo_programs.failures import NeighbourError
