@@ -25,4 +25,5 @@ def broken(line: str, width: int, *, hanging: int = 2) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     first, *rest = Text(line.strip()).wrap(console, width - indent - hanging) or [Text()]
     further = " " * (indent + hanging)
-    return [" " * indent + first.plain.rstrip(), *(further + piece.plain.rstrip() for piece in rest)]
+    pieces = [" " * indent + first.plain, *(further + piece.plain for piece in rest)]
+    return [piece.rstrip() for piece in pieces]
