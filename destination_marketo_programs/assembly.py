@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs import __version__
 from destination_marketo_programs.activation.refusals import any_object
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Holding
 from destination_marketo_programs.delivery.journal import NoJournal
-from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls, LeadPolicy
+from destination_marketo_programs.delivery.lead_calls import LeadCalls
+from destination_marketo_programs.delivery.lead_rows import LeadPolicy
 from destination_marketo_programs.delivery.leads import Leads, NewLeads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing

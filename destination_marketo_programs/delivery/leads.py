@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.delivery.entry import Entry, Lookup
-from destination_marketo_programs.delivery.lead_calls import CREATED, MATCHED, Found, Gone, Held, Later
+from destination_marketo_programs.delivery.lead_rows import CREATED, MATCHED, Found, Gone, Held, Later
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
 from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal
@@ -15,7 +15,9 @@ from destination_marketo_programs.outcomes import Category, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from destination_marketo_programs.delivery.lead_calls import Creates, Fate, Fates, LeadCalls, LeadRow
+    from destination_marketo_programs.delivery.creates import Creates
+    from destination_marketo_programs.delivery.lead_calls import LeadCalls
+    from destination_marketo_programs.delivery.lead_rows import Fate, Fates, LeadRow
     from destination_marketo_programs.delivery.memberships import MembershipStage
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import LeadFields, Target
