@@ -15,12 +15,6 @@ from destination_marketo_programs.delivery.leads import NewLeads
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"))
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8"))
-)
 FIELDS = {f"field{number}": f"a value of field {number}" for number in range(9)}
 IDS = st.lists(st.integers(1, 2_000) | st.integers(1, 2**53), max_size=60)
 
