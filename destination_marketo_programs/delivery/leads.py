@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import LeadFields, Target
 
-WRITTEN_LEADS_REMEMBERED = 40_000
+WRITTEN_LEADS_REMEMBERED = 30_000
 PAGE_BITS = 8
 PAGE_MASK = (1 << PAGE_BITS) - 1
 UNKNOWN_FIELDS = 0
