@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from destination_marketo_programs.delivery.blame import refused_value
 from destination_marketo_programs.delivery.entry import Best
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
@@ -202,6 +203,8 @@ class Settlement:
 
     def reject(self, entry: Entry, target: Target, refusal: Refusal, lead_id: int | None = None) -> None:
         """This record will not become a member of this program without somebody's help."""
+        if refusal.category is Category.FIELD_INVALID and refusal.detail is None and refusal.message:
+            refusal = refusal._replace(detail=refused_value(entry.whole or entry.person, refusal.message))
         outcome = self._outcome(entry, target, Result.REJECTED, lead_id)
         self._refuse(entry.ticket, entry.stream, outcome, refusal)
         if entry.rejections is None:
