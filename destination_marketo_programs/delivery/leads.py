@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.delivery.entry import Entry, Lookup
-from destination_marketo_programs.delivery.lead_calls import CREATED, MATCHED, Found, Gone, Held, Later
+from destination_marketo_programs.delivery.lead_rows import CREATED, MATCHED, Found, Gone, Held, Later
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
 from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, MAX_ROWS_PER_CALL
 from destination_marketo_programs.outcomes import Category, Refusal
@@ -15,12 +15,16 @@ from destination_marketo_programs.outcomes import Category, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from destination_marketo_programs.delivery.lead_calls import Creates, Fate, Fates, LeadCalls, LeadRow
+    from destination_marketo_programs.delivery.creates import Creates
+    from destination_marketo_programs.delivery.lead_calls import LeadCalls
+    from destination_marketo_programs.delivery.lead_rows import Fate, Fates, LeadRow
     from destination_marketo_programs.delivery.memberships import MembershipStage
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import LeadFields, Target
 
-WRITTEN_LEADS_REMEMBERED = 50_000
+WRITTEN_LEADS_REMEMBERED = 40_000
+PAGE_BITS = 8
+PAGE_MASK = (1 << PAGE_BITS) - 1
 UNKNOWN_FIELDS = 0
 """Stands for the fingerprint of fields that were written before this run."""
 VISIBLE_SOON = -2
@@ -35,7 +39,8 @@ _BY_KEY = Lookup.BY_KEY  # a name of the module is found in a third of the time 
 class NewLeads:
     """Leads that this run has created and that Marketo may not show yet (contract: for 60 seconds).
 
-    A created lead is remembered for at least `REMEMBERED_SECONDS`.
+    A created lead is remembered for at least `REMEMBERED_SECONDS`. Marketo numbers leads one after the other, so that
+    the bits of a few large numbers hold them: a set would take a hundred bytes for each.
     """
 
     VISIBLE_SECONDS = 60.0
@@ -44,23 +49,29 @@ class NewLeads:
     LONGEST_PAUSE_SECONDS = 15.0
 
     def __init__(self) -> None:
-        self._now: set[int] = set()
-        self._before: set[int] = set()
+        self._now: dict[int, int] = {}
+        self._before: dict[int, int] = {}
         self._since = 0.0
 
     def note(self, lead_id: int, now: float) -> None:
         """This run has created this lead."""
         if now - self._since >= self.REMEMBERED_SECONDS:
-            self._now, self._before, self._since = set(), self._now, now
-        self._now.add(lead_id)
+            self._now, self._before, self._since = {}, self._now, now
+        page = lead_id >> PAGE_BITS
+        self._now[page] = self._now.get(page, 0) | 1 << (lead_id & PAGE_MASK)
 
     def __contains__(self, lead_id: object) -> bool:
-        return lead_id in self._now or lead_id in self._before
+        if not isinstance(lead_id, int):
+            return False
+        page, bit = lead_id >> PAGE_BITS, 1 << (lead_id & PAGE_MASK)
+        return bool((self._now.get(page, 0) | self._before.get(page, 0)) & bit)
 
     def give_up(self, lead_id: int) -> None:
         """This lead was denied for so long that it is taken for gone: no further denial of it is waited out."""
-        self._now.discard(lead_id)
-        self._before.discard(lead_id)
+        page, bit = lead_id >> PAGE_BITS, 1 << (lead_id & PAGE_MASK)
+        for noted in (self._now, self._before):
+            if page in noted:
+                noted[page] &= ~bit
 
     def pause(self, denials: int, denied_since: float, now: float) -> float | None:
         """Seconds to the next try after so many denials; None if the lead should be visible by now."""
@@ -310,7 +321,7 @@ class Leads:
                 by_key_accept(key, entry)
                 continue
             known_id, fingerprint = written
-            if not self._writes_existing or fingerprint == _fingerprint(person.fields, person.if_blank):
+            if not self._writes_existing or fingerprint == _fingerprint(_encode(person.fields), person.if_blank):
                 self._found(entry, known_id, MATCHED)
             else:
                 # By its id: asked by its key again so soon, Marketo might create it a second time.
@@ -347,6 +358,7 @@ class Leads:
         self._look_again(entry, [target, *quiet], refusal)
 
     def _look_again(self, entry: Entry, denied: list[Target], refusal: Refusal) -> None:
+        self._settle.holding.unpack(entry)
         if entry.whole is not None:
             # Another lead than the one that memory knows gets everything that the record says.
             entry.person, entry.whole = entry.whole, None
@@ -364,7 +376,9 @@ class Leads:
 
     def _key_ended(self, row: LeadRow, entries: list[Entry], fate: Fate) -> None:
         if type(fate) is Found:
-            self._remember(str(row.key), fate.lead_id, row)
+            fields = self._remember(str(row.key), fate.lead_id, row)
+            if len(entries) == 1 and row.fields is entries[0].person.fields:
+                self._settle.holding.pack(entries[0], fields)
             if fate.action == CREATED:
                 self._new.note(fate.lead_id, self._clock())
         self._ended(entries, fate)
@@ -424,15 +438,17 @@ class Leads:
         for target in targets:
             self._settle.reject(entry, target, refusal)
 
-    def _remember(self, key: str, lead_id: int, row: LeadRow) -> None:
-        """A lead written with these fields need not be written with them again in this run."""
+    def _remember(self, key: str, lead_id: int, row: LeadRow) -> bytes:
+        """A lead written with these fields need not be written with them again in this run; returns them as JSON."""
         if len(self._written) >= WRITTEN_LEADS_REMEMBERED // 2:
             self._written_before, self._written = self._written, {}
-        self._written[key] = (lead_id, _fingerprint(row.fields, row.if_blank))
+        fields = _encode(row.fields)
+        self._written[key] = (lead_id, _fingerprint(fields, row.if_blank))
+        return fields
 
 
-def _fingerprint(fields: LeadFields, if_blank: LeadFields | None) -> int:
-    return hash(_encode(fields) if if_blank is None else _encode((fields, if_blank)))
+def _fingerprint(fields: bytes, if_blank: LeadFields | None) -> int:
+    return hash(fields if if_blank is None else (fields, _encode(if_blank)))
 
 
 def _body_bytes(entry: Entry) -> int:

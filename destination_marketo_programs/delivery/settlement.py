@@ -92,7 +92,7 @@ class Settlement:
         self._store = store
         # For a store that keeps none they are counted, and made only if somebody has to be told of them.
         self._stored = store.takes_outcomes
-        self._holding = holding
+        self.holding = holding
         self._now = now
         self._dry_run = dry_run
         self._on_settled = on_settled
@@ -260,7 +260,7 @@ class Settlement:
             self.tally.leads_delivered += 1
         elif entry.best is Best.UNCHANGED:
             self.tally.leads_unchanged += 1
-        self._holding.drop(entry)
+        self.holding.drop(entry)
         if self._memory is not None:
             self._memory.closed(entry)
         self._done.append(Done(entry.ticket, entry.stream, bool(entry.rejections)))

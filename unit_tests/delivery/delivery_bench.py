@@ -6,8 +6,10 @@ import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Entry, Holding
-from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls, LeadPolicy
+from destination_marketo_programs.delivery.lead_calls import LeadCalls
+from destination_marketo_programs.delivery.lead_rows import LeadPolicy
 from destination_marketo_programs.delivery.leads import Leads, NewLeads
 from destination_marketo_programs.delivery.ledger import Ledger, Segment
 from destination_marketo_programs.delivery.member_calls import MemberCalls

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, Best, Holding
+from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, BYTES_OF_FIELD, Best, Holding
 from destination_marketo_programs.delivery.ledger import Segment
 from destination_marketo_programs.delivery.settlement import LOGGED_PER_CATEGORY, RETRYABLE, Done, Settlement
 from destination_marketo_programs.delivery.tally import Tally
@@ -205,7 +205,9 @@ def test_each_record_is_settled_once_when_its_last_program_is(
             entry.rejections = settlement.decide(segment, STREAM, entry.key, [verdict], key_is_position=False)
         made.append((entry, wanted, verdict_rejects))
         events += [(entry, place, fate) for place, fate in enumerate(wanted)]
-    assert bench.holding.bytes == sum(len(entry.line) + BYTES_BESIDE_LINE for entry, _, _ in made)
+    assert bench.holding.bytes == sum(
+        len(entry.line) + BYTES_BESIDE_LINE + BYTES_OF_FIELD * len(entry.person.fields) for entry, _, _ in made
+    )
     random.shuffle(events)
     settled: Counter[int] = Counter()
     for entry, place, fate in events:
