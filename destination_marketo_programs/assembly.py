@@ -13,11 +13,12 @@ from destination_marketo_programs.delivery.entry import Holding
 from destination_marketo_programs.delivery.journal import NoJournal
 from destination_marketo_programs.delivery.lead_calls import LeadCalls
 from destination_marketo_programs.delivery.lead_rows import LeadPolicy
-from destination_marketo_programs.delivery.leads import Leads, NewLeads
+from destination_marketo_programs.delivery.leads import Leads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.delivery.reading import Reader
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.sharing import EMAIL, SharedEmails
