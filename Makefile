@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-mobly test test-slow check format docs lock image qa release-check bench chaos clean
+.PHONY: help setup demo demo-mobly test test-slow check format docs lock image qa release-check bench chaos fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,8 +34,8 @@ demo: $(DEMO_STAMP) ## sandbox + sample Mobly leads + check + write + report
 demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in one go
 	$(BIN)/python examples/mobly/mobly_chain.py
 
-test: $(STAMP) ## every test that needs nothing but Python
-	$(BIN)/python -m pytest -n auto -m "not slow"
+test: $(STAMP) ## every test that needs nothing but Python (PYTEST_ARGS=--cov for coverage)
+	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(STAMP) ## browser, docker, PyAirbyte and long chaos runs
 	$(BIN)/python -m pytest -m slow
@@ -76,8 +76,14 @@ $(BENCH_VENV)/.installed:
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check marketorestpython==0.5.25
 	@touch $@
 
-chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200), from CHAOS_FIRST_SEED on (0)
-	$(BIN)/python -m pytest integration_tests/test_chaos.py
+chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200) from CHAOS_FIRST_SEED on (0); kills, KILL_ROUNDS of them (50)
+	$(BIN)/python -m pytest integration_tests/test_chaos.py integration_tests/test_kill.py integration_tests/test_restarts.py
+
+fuzz: $(STAMP) ## property tests with ever new inputs, until one fails; FUZZ_ROUNDS bounds it
+	@round=0; while [ -z "$(FUZZ_ROUNDS)" ] || [ $$round -lt "$(FUZZ_ROUNDS)" ]; do \
+		round=$$((round + 1)); seed=$$(date +%N); echo "Round $$round, seed $$seed"; \
+		$(BIN)/python -m pytest -q -n auto -m hypothesis --hypothesis-seed=$$seed unit_tests || exit 1; \
+	done
 
 clean: ## remove the virtual environment and what runs left behind
 	rm -rf $(VENV) .venv-demo demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

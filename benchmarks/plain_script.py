@@ -1,6 +1,6 @@
-"""The job as a script does it that somebody writes in an afternoon: two calls for every 300 records, and nothing else.
+"""The job as a script does it that somebody writes in an afternoon: two calls per 300 records, and no more.
 
-Reads the same Airbyte messages on stdin, maps the same nine fields, and posts one batch after the other with `requests`.
+Reads the same Airbyte messages on stdin, maps the same nine fields, and posts batch after batch with `requests`.
 It checks nothing, repeats nothing, waits for no limit, keeps no outcomes, and a row that Marketo refuses is lost.
 Arguments: URL of the sandbox, program id, status, `json` or `orjson`.
 """

@@ -12,7 +12,12 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
+from destination_marketo_programs.activation.refusals import (
+    any_object,
+    column_problems,
+    object_problems,
+    problems_that_apply,
+)
 from destination_marketo_programs.assembly import Run
 from destination_marketo_programs.catalog import Catalog, stream_problems
 from destination_marketo_programs.config.addresses import instance_of
@@ -49,7 +54,7 @@ NO_CATALOG = Catalog((), None, ())
 
 
 class Stops:
-    """What has to be told when the process is asked to end. Safe in signal handlers."""
+    """What has to be told when the process is asked to end. Any thread may do either."""
 
     def __init__(self) -> None:
         self._stops: list[Callable[[], None]] = []
@@ -135,6 +140,13 @@ class Session:
         self.run_id = run_id
         self.started = utc_now()
         self.began = client.gate.clock()
+        self._checking = False
+        stops.add(self._cut_checks)
+
+    def _cut_checks(self) -> None:
+        """Nothing but reads is under way, and nobody waits for their answers any more."""
+        if self._checking:
+            self.client.cut()
 
     def check(self, problems: Sequence[Problem] = (), *, raise_transient: bool = False) -> Preflight:
         """Check everything that can be checked without writing to Marketo, and log what is worth knowing.
@@ -148,18 +160,22 @@ class Session:
         """
         settings, streams = self.settings, self.catalog.streams
         problems = [
-            *problems,
+            *problems_that_apply(problems, settings, streams),
             *self.catalog.problems,
             *stream_problems(streams, settings.lead_sync.mode, object_problems(settings)),
         ]
-        preflight = run_preflight(
-            self.marketo,
-            settings,
-            self.store,
-            problems,
-            raise_transient=raise_transient,
-            member_fields=any_object(streams),
-        )
+        self._checking = True
+        try:
+            preflight = run_preflight(
+                self.marketo,
+                settings,
+                self.store,
+                problems,
+                raise_transient=raise_transient,
+                member_fields=any_object(streams),
+            )
+        finally:
+            self._checking = False
         self.client.gate.budget.note_used_before(preflight.used_today)
         for note in preflight.notes:
             logger.info(note)

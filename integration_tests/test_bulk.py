@@ -66,7 +66,7 @@ def few_are_enough() -> Iterator[None]:
     with (
         patch("destination_marketo_programs.imports.files.rows_worth_a_job", lambda **_: 8),
         # The sandbox has several partitions, which rules files out under `auto`.
-        patch("destination_marketo_programs.session.why_not_by_file", return_value=None),
+        patch("destination_marketo_programs.assembly.why_not_by_file", return_value=None),
     ):
         yield
 
@@ -106,7 +106,7 @@ def odd_record(number: int) -> tuple[Json, str | None]:
     return data, category
 
 
-@patch("destination_marketo_programs.session.why_not_by_file", lambda *_: None)  # the sandbox has several partitions
+@patch("destination_marketo_programs.assembly.why_not_by_file", lambda *_: None)  # the sandbox has several partitions
 def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: SandboxServer, tmp_path: Path) -> None:
     made = [odd_record(number) for number in range(COUNT)]
     wanted = {str(data["id"]): category for data, category in made}
@@ -469,8 +469,8 @@ def test_many_rows_of_one_person_are_no_job_each(sandbox: SandboxServer, tmp_pat
 @pytest.mark.parametrize("seed", range(100, 112))
 def test_killed_at_random_moments_of_imports(sandbox: SandboxServer, tmp_path: Path, seed: int) -> None:
     sandbox.configure(**QUICK_JOBS)
-    made = scenario.records(seed, scenario.prepare(sandbox), 120)
-    config = scenario.config(sandbox, tmp_path / "outcomes", delivery=delivery(method="bulk"))
+    made = scenario.without_doubles(scenario.records(seed, scenario.prepare(sandbox), 120))
+    config = scenario.config(sandbox, tmp_path / "outcomes", delivery=delivery(method="bulk"), lead_sync={})
     command = test_kill.RUNNER + test_kill.files(tmp_path, config)
     test_kill.round_of_kills(tmp_path / "outcomes", command, sandbox, made, seed)
     assert sandbox.state.jobs()

@@ -11,7 +11,8 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from strict_marketo import Answer, StrictMarketo, html, redirect, refuse
 
-from destination_marketo_programs.delivery.member_calls import ProgramGoneError
+from destination_marketo_programs.delivery.new_leads import NewLeads
+from destination_marketo_programs.failures import ConfigurationError
 from destination_marketo_programs.marketo.errors import ConfigurationFaultError
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def test_every_variant_of_marketo_gives_the_same_members(
         ],
         record_mapping={"mapping_type": "custom", "marketo_lead_id": "id_there"},
         field_mappings=[FIRST_NAME, CODE],
+        lead_sync={"duplicate_leads": "reject"},
         delivery={"method": method},
     )
     outcomes = write(settings, made)
@@ -194,12 +196,11 @@ def test_long_look_ups_go_as_a_form(marketo: StrictMarketo) -> None:
 
 
 def test_one_record_too_large_for_any_call_is_rejected_alone(marketo: StrictMarketo, folder: Path) -> None:
-    marketo.expected_violations = True
     notes = {"record_field": "notes", "marketo_object": "lead", "marketo_field": "notes"}
     made = people(5, notes="x")
     made[2]["notes"] = "y" * 1_200_000
     outcomes = write(config(marketo, folder, field_mappings=[notes]), made)
-    assert fates(outcomes)["2"] == ("rejected", "RECORD_REFUSED")
+    assert fates(outcomes)["2"] == ("rejected", "FIELD_INVALID")
     assert len(marketo.statuses(1004)) == 4
 
 
@@ -386,7 +387,7 @@ def test_no_more_calls_at_once_than_configured(marketo: StrictMarketo) -> None:
     assert marketo.most_at_once == 3
 
 
-def test_killed_in_the_middle_of_a_create(marketo: StrictMarketo, connector: Connector) -> None:
+def test_killed_in_the_middle_of_a_create(marketo: StrictMarketo, connector: Connector, folder: Path) -> None:
     """The next run sends the same people again: the same members, and nobody twice."""
     marketo.sync_seconds = 0.3
     begun = threading.Event()
@@ -396,7 +397,7 @@ def test_killed_in_the_middle_of_a_create(marketo: StrictMarketo, connector: Con
 
     marketo.always["leads.sync"] = begins
     lines = [*map(record, people(50)), state(50)]
-    with connector.start("write", config(marketo), catalog_of("leads")) as process:
+    with connector.start("write", config(marketo, folder), catalog_of("leads")) as process:
         assert process.stdin is not None
         process.stdin.write(b"\n".join(lines) + b"\n")
         process.stdin.close()
@@ -405,7 +406,7 @@ def test_killed_in_the_middle_of_a_create(marketo: StrictMarketo, connector: Con
         process.kill()
         out, _ = process.communicate(timeout=30)
     assert b'"STATE"' not in out
-    again = connector.write(config(marketo), lines)
+    again = connector.write(config(marketo, folder), lines)
     assert again.code == 0, again.text
     assert len(marketo.statuses(1004)) == 50
     assert len(marketo.leads) == 50
@@ -531,7 +532,7 @@ def test_a_program_that_vanishes_ends_the_sync_as_configuration(
 def test_a_program_that_vanishes_in_process(marketo: StrictMarketo) -> None:
     marketo.always["members.data"] = lambda _: refuse("610")
     run = InProcess(config(marketo, field_mappings=[CODE]), catalog_of("leads"))
-    with pytest.raises(ProgramGoneError):
+    with pytest.raises(ConfigurationError, match="no longer finds program 1004"):
         run.run([*map(record, people(3, code="C")), state(1)])
     assert run.lines == []
 
@@ -577,7 +578,7 @@ def test_an_object_that_is_not_found_is_the_program_or_a_lead(marketo: StrictMar
     run = InProcess(config(marketo), catalog_of("leads"))
     marketo.always["members.status"] = lambda _: refuse("1013", "Object not found")
     marketo.always["program"] = lambda _: marketo._missing()
-    with pytest.raises(ProgramGoneError):
+    with pytest.raises(ConfigurationError, match="no longer finds program 1004"):
         run.run([*map(record, people(300)), state(1)])
     assert run.lines == []
 
@@ -625,7 +626,7 @@ def test_a_new_lead_that_is_not_visible_at_once(
     marketo: StrictMarketo, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1004 right behind the create is asked again, once; a lead that is really gone is found by its key."""
-    monkeypatch.setattr("destination_marketo_programs.delivery.pipeline.NEW_LEAD_VISIBLE_SECONDS", 0.05)
+    monkeypatch.setattr(NewLeads, "FIRST_PAUSE_SECONDS", 0.05)
     asked = itertools.count()
 
     def not_yet(_call: Call) -> Answer | None:
@@ -640,8 +641,7 @@ def test_a_new_lead_that_is_not_visible_at_once(
     assert len(marketo.leads) == 3
 
 
-def test_a_lead_that_is_always_denied(marketo: StrictMarketo, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("destination_marketo_programs.delivery.pipeline.NEW_LEAD_VISIBLE_SECONDS", 0.05)
+def test_a_lead_that_is_always_denied(marketo: StrictMarketo, folder: Path) -> None:
     marketo.denied_leads = {marketo.add_lead(email="p1@example.org")}
     outcomes = write(config(marketo, folder, field_mappings=[FIRST_NAME]), people(3))
     (rejected,) = [o for o in outcomes if o["outcome"] == "rejected"]
@@ -695,7 +695,7 @@ def test_a_dry_run_only_reads(marketo: StrictMarketo, folder: Path) -> None:
     assert run.states == []
     assert {call.endpoint for call in marketo.calls} <= {
         "identity", "describe2", "members.describe", "usage", "program", "channels", "folder", "partitions",
-        "leads.query", "members.query",
+        "leads.query", "members.query", "programs",
     }  # fmt: skip
     assert len(stored(folder)) == 5
     assert all(outcome["dry_run"] is True for outcome in stored(folder))

@@ -15,6 +15,7 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, environment, record, state
 from marketo_programs_demo.leads import STREAM, generate
 
+from destination_marketo_programs.bar import Bar
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.intake import Intake
@@ -83,7 +84,7 @@ def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
         ) as session:
             preflight = session.check(raise_transient=True)
             assert not preflight.problems, [str(problem) for problem in preflight.problems]
-            run_plan(session, preflight, Intake(read_end), JsonListing(out))
+            run_plan(session, preflight, Intake(read_end), JsonListing(out), Bar(shown=False))
     finally:
         os.close(read_end)
         feeder.join(5)
@@ -433,11 +434,13 @@ def test_a_person_in_a_hidden_partition_counts_as_absent(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_input(
+    one_partition: SandboxServer, connector: Connector, tmp_path: Path
+) -> None:
     """Ten times the records, each a new person in two programs, take hardly more memory."""
-    sandbox.configure(limits=False)
+    one_partition.configure(limits=False)
     links = [{"event": "", "program_id": number, "program_status": "Invited"} for number in ("1004", "1234")]
-    config = config_for(sandbox, program_links=links, delivery={"method": "auto"})
+    config = config_for(one_partition, program_links=links, delivery={"method": "auto"})
     peaks = []
     for count in (6_000, 60_000):
         source, target = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
@@ -456,10 +459,18 @@ def test_memory_does_not_grow_with_the_input(sandbox: SandboxServer, connector: 
         peaks.append(usage.ru_maxrss / 1024)
     small, large = peaks
     assert large < small + 50, peaks
-    assert sandbox.calls.writes() == []
+    assert one_partition.calls.writes() == []
 
 
 # --- by file -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_partition() -> Iterator[SandboxServer]:
+    """A Marketo whose API user sees one lead partition: only there does `auto` make files."""
+    service = Service(client_id="one", client_secret="only-default", partitions=frozenset({"Default"}))
+    with SandboxServer(SandboxSettings(services=(service,))) as server:
+        yield server
 
 
 def by_file(sandbox: SandboxServer, folder: Path, method: str, **delivery: Any) -> Json:
@@ -496,21 +507,23 @@ def calls_made(sandbox: SandboxServer) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("method", ["auto", "bulk", "rest"])
-def test_method_files_and_calls_are_those_of_the_write(sandbox: SandboxServer, tmp_path: Path, method: str) -> None:
-    sandbox.configure(limits=False, bulk_start_seconds=0.0, bulk_job_seconds=0.02)
-    config = by_file(sandbox, tmp_path, method, daily_call_budget=10_000)
-    lines = people_by_event(sandbox, expo=1_600, roadshow=1_400, list=90, late=40)
+def test_method_files_and_calls_are_those_of_the_write(
+    one_partition: SandboxServer, tmp_path: Path, method: str
+) -> None:
+    one_partition.configure(limits=False, bulk_start_seconds=0.0, bulk_job_seconds=0.02)
+    config = by_file(one_partition, tmp_path, method, daily_call_budget=10_000)
+    lines = people_by_event(one_partition, expo=1_600, roadshow=1_400, list=90, late=40)
     planned, summary = plan_here(config, lines)
     imports, cost = summary["imports"], summary["calls"]
     assert cost["method"] == method
     assert cost["total"] == cost["checks"] + cost["imports"] + cost["people"] + cost["memberships"]
-    assert sandbox.calls.writes() == []
-    before = calls_made(sandbox)
+    assert one_partition.calls.writes() == []
+    before = calls_made(one_partition)
 
     InProcess(config).run([*lines, state(1)])
 
-    made = {name: count - before.get(name, 0) for name, count in calls_made(sandbox).items()}
-    jobs = sandbox.state.jobs()
+    made = {name: count - before.get(name, 0) for name, count in calls_made(one_partition).items()}
+    jobs = one_partition.state.jobs()
     written = {outcome["record_key"]: outcome for outcome in stored(tmp_path)}
     imported = {key for key, outcome in written.items() if outcome["outcome"] == "imported"}
     made_by_file = sum(count for name, count in made.items() if name.startswith("bulk."))
@@ -541,23 +554,23 @@ def test_method_files_and_calls_are_those_of_the_write(sandbox: SandboxServer, t
     assert len(written) == len(planned) == 3_140
 
 
-def test_text_says_what_goes_by_file(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
-    lines = people_by_event(sandbox, expo=1_300, list=5)
-    code, out, err = plan_process(connector, by_file(sandbox, tmp_path, "auto"), lines)
+def test_text_says_what_goes_by_file(one_partition: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    lines = people_by_event(one_partition, expo=1_300, list=5)
+    code, out, err = plan_process(connector, by_file(one_partition, tmp_path, "auto"), lines)
     assert code == 0, err
     assert "With delivery.method auto, 1 file would be sent by bulk import, and everything else over REST:\n" in out
     assert '  "Spring Expo 2026" (1004), "Registered": 1,300 rows in 1 file, up to 6 calls, and 10 over REST\n' in out
     assert 'The outcome of rows in a file is "imported" where this plan says created, updated or unchanged' in out
-    assert sandbox.calls.writes() == []
+    assert one_partition.calls.writes() == []
 
 
-def test_a_dry_run_says_it_too(sandbox: SandboxServer, connector: Connector, tmp_path: Path) -> None:
-    lines = people_by_event(sandbox, expo=1_300, list=5)
-    run = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines)
+def test_a_dry_run_says_it_too(one_partition: SandboxServer, connector: Connector, tmp_path: Path) -> None:
+    lines = people_by_event(one_partition, expo=1_300, list=5)
+    run = connector.write(by_file(one_partition, tmp_path, "auto", dry_run=True), lines)
     assert run.code == 0, run.text
     summary = " ".join(run.of("LOG")[-1]["log"]["message"].split())
     assert "With delivery.method auto, 1 file would be sent by bulk import" in summary
     assert "would make up to" in summary
-    few = connector.write(by_file(sandbox, tmp_path, "auto", dry_run=True), lines[:20])
+    few = connector.write(by_file(one_partition, tmp_path, "auto", dry_run=True), lines[:20])
     assert "With delivery.method auto everything is sent over REST: bulk import starts at 1,201 people" in few.text
-    assert sandbox.calls.writes() == []
+    assert one_partition.calls.writes() == []

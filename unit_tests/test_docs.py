@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
+import prose
 import pytest
+import yaml
 
 from destination_marketo_programs.config import load_settings, reference_rows
 from destination_marketo_programs.outcomes import Result
@@ -97,6 +100,49 @@ def test_decisions_are_numbered_named_and_dated_in_one_way() -> None:
         numbers.append(name[1])
         assert re.match(rf"# {name[1]} \S.*\n\n\d{{4}}-\d\d-\d\d(?:\. |, |\n)", page.read_text()), page.name
     assert len(set(numbers)) == len(numbers), "two decisions share a number"
+
+
+def quoted_in_the_runbook() -> list[str]:
+    """Pieces of the messages that its tables quote, between what is filled in."""
+    text = (DOCS / "guides" / "runbook.md").read_text()
+    tables = re.findall(r"^\| (?:The message says|It looks stuck).*\n(?:\|.*\n)+", text, re.MULTILINE)
+    cells = [line.split(" | ")[0] for table in tables for line in table.splitlines()[2:]]
+    quotes = [quote for cell in cells for quote in re.findall(r"`([^`]+)`", cell)]
+    pieces = [piece.strip(" :.(") for quote in quotes for piece in quote.split("…")]
+    return sorted({piece for piece in pieces if len(piece) >= SHORTEST_PIECE} - FROM_ELSEWHERE)
+
+
+@cache
+def said() -> list[str]:
+    files = (ROOT / "destination_marketo_programs").rglob("*.py")
+    return [text.text for path in files for text in prose.messages(path, path.read_text("utf-8"))]
+
+
+SHORTEST_PIECE = 9
+FROM_ELSEWHERE = {"No space left on device", "Read-only file system", "Permission denied"}
+"""What the operating system says."""
+
+
+@pytest.mark.parametrize("piece", quoted_in_the_runbook())
+def test_the_runbook_quotes_what_is_really_said(piece: str) -> None:
+    assert any(piece in text for text in said())
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    package = ROOT / "destination_marketo_programs"
+    modules = {path.name.removesuffix(".py") for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {name for name in modules if not name.startswith("__")} - named == set()
+
+
+def test_commit_hooks_use_the_repository_s_own_tools() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"], "nothing is downloaded"
+    entries = [hook["entry"] for repository in hooks for hook in repository["hooks"]]
+    assert all(entry.startswith(".venv/bin/") for entry in entries)
+    assert {"tools/prose.py"} <= {word for entry in entries for word in entry.split()}
+    assert "tools/prose.py" in (ROOT / "Makefile").read_text(), "make check runs it as well"
 
 
 def test_commands_are_all_in_the_readme() -> None:

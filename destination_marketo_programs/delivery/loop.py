@@ -325,8 +325,8 @@ class Loop:
         undurable = self._settlement.undurable
         if undurable and (force or now >= self._next_commit or undurable >= UNDURABLE_BEFORE_COMMIT):
             self._next_commit = now + self._pacing.commit_interval_seconds
-            for ticket, stream, rejected in self._settlement.commit():
-                self._ledger.settle(ticket, stream, rejected=rejected)
+            for done in self._settlement.commit():
+                self._ledger.settle(done.ticket, done.stream, rejected=done.rejected)
         if self._ledger.states_waiting:
             for acknowledgement in self._ledger.release():
                 self._acknowledge(acknowledgement)

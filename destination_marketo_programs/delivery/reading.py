@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from destination_marketo_programs.delivery.entry import Entry
 from destination_marketo_programs.delivery.tally import note_value
 from destination_marketo_programs.mapping import primary_key_text
-from destination_marketo_programs.protocol import RecordMessage, UndecodableLineError, parse_line
+from destination_marketo_programs.protocol import RecordMessage, StateMessage, UndecodableLineError, parse_line
 from destination_marketo_programs.storage.lines import rejected_name
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Reader:
         self._acknowledge = acknowledge
         self._parse = parse
         self._positions: dict[StreamKey, int] = {}
+        self._names: dict[StreamKey, StreamKey] = {}
 
     def read(self, lines: Iterable[bytes], number: int, now: float) -> Reading:
         """Read whole lines.
@@ -100,17 +101,18 @@ class Reader:
             number += 1
             if message is None:
                 continue
-            if isinstance(message, RecordMessage):
+            if type(message) is RecordMessage:
                 entry = self._record(message, now)
                 if entry is not None:
                     entries.append(entry)
-            elif self._acknowledge:
+            elif isinstance(message, StateMessage) and self._acknowledge:
                 self._tally.states_read += 1
                 self._ledger.state(message)
         return Reading(entries, None)
 
     def _record(self, message: RecordMessage, now: float) -> Entry | None:
-        stream = message.stream
+        # One name for all records of a stream, as every waiting record holds it.
+        stream = self._names.setdefault(message.stream, message.stream)
         position = self._positions[stream] = self._positions.get(stream, 0) + 1
         rules = self._streams.get(stream, self._default)
         mapped = rules.map_record(stream[1], message.data)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from destination_marketo_programs.delivery.blame import refused_value
 from destination_marketo_programs.delivery.entry import Best
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 rejections_log = logging.getLogger("airbyte.rejections")
 
 LOGGED_PER_CATEGORY = 100
+_UNCHANGED, _BEST_DELIVERED = Result.UNCHANGED, Best.DELIVERED  # for each record: members of an Enum are slow to find
 RETRYABLE = frozenset(
     {
         Category.UNMAPPED_QUALIFIER,
@@ -38,7 +41,7 @@ RETRYABLE = frozenset(
 """Categories that are fixed in Marketo or in the configuration: the record can be sent again as it is."""
 
 
-class Done(NamedTuple):
+class Done(msgspec.Struct, gc=False):
     """A record whose outcomes are all decided, waiting to be durable."""
 
     ticket: Segment
@@ -89,7 +92,7 @@ class Settlement:
         self._store = store
         # For a store that keeps none they are counted, and made only if somebody has to be told of them.
         self._stored = store.takes_outcomes
-        self._holding = holding
+        self.holding = holding
         self._now = now
         self._dry_run = dry_run
         self._on_settled = on_settled
@@ -161,8 +164,8 @@ class Settlement:
         self.tally.count(target.program_id, target.program_status, result)
         if self._count_by_state:
             entry.ticket.count(entry.stream, result)
-        if result is not Result.UNCHANGED:
-            entry.best = Best.DELIVERED
+        if result is not _UNCHANGED:
+            entry.best = _BEST_DELIVERED
         elif entry.best is Best.SKIPPED:
             entry.best = Best.UNCHANGED
         if self._stored:
@@ -200,6 +203,8 @@ class Settlement:
 
     def reject(self, entry: Entry, target: Target, refusal: Refusal, lead_id: int | None = None) -> None:
         """This record will not become a member of this program without somebody's help."""
+        if refusal.category is Category.FIELD_INVALID and refusal.detail is None and refusal.message:
+            refusal = refusal._replace(detail=refused_value(entry.whole or entry.person, refusal.message))
         outcome = self._outcome(entry, target, Result.REJECTED, lead_id)
         self._refuse(entry.ticket, entry.stream, outcome, refusal)
         if entry.rejections is None:
@@ -251,11 +256,11 @@ class Settlement:
             return
         if entry.rejections:
             self._store.add_rejected(entry.line, entry.rejections)
-        elif entry.best is Best.DELIVERED:
+        elif entry.best is _BEST_DELIVERED:
             self.tally.leads_delivered += 1
         elif entry.best is Best.UNCHANGED:
             self.tally.leads_unchanged += 1
-        self._holding.drop(entry)
+        self.holding.drop(entry)
         if self._memory is not None:
             self._memory.closed(entry)
         self._done.append(Done(entry.ticket, entry.stream, bool(entry.rejections)))

@@ -107,6 +107,8 @@ class RuleMapper:
     ) -> None:
         self._rules = rules
         self._people = rules.people
+        self._view, self._event, self._event_name = rules.view, rules.event, rules.event_name
+        self._route = rules.router.route
         # Links that need nothing but the event are the common case: their targets are made once per event.
         self._only_routes = rules.status is None and not any(
             link.lead_scan_threshold > 0 or rules.qualifiers.concern(link.program_id) for link in rules.links
@@ -152,17 +154,16 @@ class RuleMapper:
         if not isinstance(data, dict):
             message = "The record's data is not an object."
             return Mapped(None, [], [Verdict(True, Category.INVALID_RECORD, message=message)], None)
-        rules = self._rules
-        record = data if rules.view is None else rules.view(data)
+        record = data if self._view is None else self._view(data)
         if self._unseen:
             self._watch(record)
         record_id = key_text(record.get(_RECORD_ID))
         deleted = DELETED_AT in data and data[DELETED_AT] not in (None, "")
         try:
-            route = rules.router.route(
+            route = self._route(
                 stream,
-                None if rules.event is None else _event_text(rules.event, record),
-                None if rules.event_name is None else _event_text(rules.event_name, record),
+                None if self._event is None else _event_text(self._event, record),
+                None if self._event_name is None else _event_text(self._event_name, record),
             )
         except RecordError as error:
             verdict = (

@@ -10,6 +10,7 @@ import pytest
 from delivery_bench import PROGRAMS, STATUSES, Build, TableMarketo, Way, statuses
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from destination_marketo_programs.delivery.loop import missing_from
 from destination_marketo_programs.delivery.schedule import choose
@@ -123,6 +124,7 @@ records = st.lists(
         st.dictionaries(st.sampled_from(["title", "bad"]), st.sampled_from(["x", "y"]), max_size=1),
         st.sampled_from([{}, {}, {"seat": "1"}, {"seat": "bad"}]),
         st.sampled_from([None, None, {"phone": "1"}]),
+        st.one_of(st.none(), st.none(), st.tuples(st.sampled_from([None, *IDS]), st.sets(st.sampled_from(PROGRAMS)))),
     ),
     min_size=1,
     max_size=12,
@@ -179,8 +181,8 @@ def meddle(marketo: TableMarketo, what: str, which: int) -> None:
 
 
 def entry_of(build: Build, record: Any, born: float) -> Entry:
-    email, marketo_id, targets, fields, member_fields, if_blank = record
-    return build.entry(
+    email, marketo_id, targets, fields, member_fields, if_blank, memory = record
+    entry = build.entry(
         email,
         fields,
         marketo_id=marketo_id,
@@ -189,6 +191,18 @@ def entry_of(build: Build, record: Any, born: float) -> Entry:
         if_blank=if_blank,
         born=born,
     )
+    if memory is not None:
+        remember(entry, *memory)
+    return entry
+
+
+def remember(entry: Entry, lead_id: int | None, quiet: set[int]) -> None:
+    """Cut down an entry as memory does: to what is new, sent to the lead that it knows."""
+    person = entry.whole = entry.person
+    entry.lead_id = lead_id
+    entry.quiet = frozenset(quiet & {target.program_id for target in entry.targets}) or None
+    on_create = {**(person.if_blank or {}), **person.fields} if lead_id is None else None
+    entry.person = structs.replace(person, fields={}, if_blank=None, on_create=on_create or None)
 
 
 def check_all_told(way: Way, entries: Sequence[Entry]) -> None:
@@ -211,14 +225,23 @@ def check_all_told(way: Way, entries: Sequence[Entry]) -> None:
     mode=st.sampled_from(MODES),
     duplicates=st.sampled_from(["most_recently_updated", "reject"]),
     concurrent_calls=st.integers(1, 3),
+    highest=st.dictionaries(st.tuples(st.integers(1, 5), st.sampled_from(PROGRAMS)), st.sampled_from(sorted(STATUSES))),
 )
 @settings(max_examples=300)
 def test_each_record_and_program_has_one_outcome_whatever_is_denied_and_whenever(
-    build: Build, load: list[Any], script: list[tuple[str, int]], mode: str, duplicates: str, concurrent_calls: int
+    build: Build,
+    load: list[Any],
+    script: list[tuple[str, int]],
+    mode: str,
+    duplicates: str,
+    concurrent_calls: int,
+    highest: dict[tuple[int, int], str],
 ) -> None:
     marketo = TableMarketo()
     filled(marketo)
     way = Way(marketo, mode, duplicates)
+    if highest:
+        way.connect(lambda lead_id, program_id: highest.get((lead_id, program_id)))
     drive = Drive(way, concurrent_calls)
     entries: list[Entry] = []
     left = list(load)
@@ -297,6 +320,7 @@ new_people = st.lists(
         st.dictionaries(st.sampled_from(["title", "city"]), st.sampled_from(["x", "y"]), max_size=2),
         st.just({}),
         st.sampled_from([None, None, {"phone": "1"}]),
+        st.none(),
     ),
     min_size=1,
     max_size=10,
