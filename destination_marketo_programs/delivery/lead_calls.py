@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.journal import Journal, NoJournal
 from destination_marketo_programs.delivery.send_each import send_each
 from destination_marketo_programs.mapping import can_be_queried, fold_address
@@ -456,7 +457,8 @@ class LeadCalls:
         parts = _parts(row.entries)
         if len(parts) > 1:
             return self._send_parts(row, parts, send)
-        return [(row, row.entries, _refusal(reply))]
+        refusal = with_field(_refusal(reply), row.on_create, row.if_blank, row.fields)
+        return [(row, row.entries, refusal)]
 
     def _send_parts(self, row: LeadRow, parts: list[list[Entry]], send: Callable[[list[LeadRow]], Fates]) -> Fates:
         """Several records share the row, and perhaps only one is at fault: send them one after the other."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from destination_marketo_programs.delivery.entry import Entry, target_in
+from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
@@ -400,6 +401,7 @@ class MembershipStage:
                 taken.append(entry)
                 continue
             refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
+            refusal = with_field(refusal, entry.person.member_fields)
             self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
             self._settle_quiet(entry, lead_id)
         self._delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.member_calls import ProgramGoneError
 from destination_marketo_programs.delivery.stage import NEVER, Call, Why
 from destination_marketo_programs.imports.csv_rows import read_csv_line
@@ -492,8 +493,9 @@ class ImportStage:
             entry.note = (None, refused.message)
             self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value=lookup_value)
         else:
+            refusal = with_field(refused.refusal, entry.person.fields, entry.person.member_fields)
             for each in entry.targets if refused.of_person else entry.targets[:1]:
-                self._settle.reject(entry, each, refused.refusal)
+                self._settle.reject(entry, each, refusal)
 
 
 def _shown(count: int | None) -> str:
