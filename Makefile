@@ -76,8 +76,8 @@ $(BENCH_VENV)/.installed:
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check marketorestpython==0.5.25
 	@touch $@
 
-chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200), from CHAOS_FIRST_SEED on (0)
-	$(BIN)/python -m pytest integration_tests/test_chaos.py
+chaos: $(STAMP) ## random faults, CHAOS_SEEDS of them (200) from CHAOS_FIRST_SEED on (0); kills, KILL_ROUNDS of them (50)
+	$(BIN)/python -m pytest integration_tests/test_chaos.py integration_tests/test_kill.py integration_tests/test_restarts.py
 
 fuzz: $(STAMP) ## property tests with ever new inputs, until one fails; FUZZ_ROUNDS bounds it
 	@round=0; while [ -z "$(FUZZ_ROUNDS)" ] || [ $$round -lt "$(FUZZ_ROUNDS)" ]; do \

@@ -178,3 +178,13 @@ def _scalar_end(text: str, place: int) -> int:
     if found is None:
         raise NotJsonError
     return found.end()
+
+
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def for_terminals(text: bytes) -> bytes:
+    """The same JSON value, without a character that a terminal obeys or that reorders what is shown."""
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()

@@ -6,20 +6,13 @@ log lines and the bar: an output that fails must not keep a run from being close
 
 from __future__ import annotations
 
-import io
-import os
-import stat
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column
-from rich.text import Text
-
-from destination_marketo_programs.delivery.progress import Watch
+from destination_marketo_programs.bar import Bar
 from destination_marketo_programs.delivery.settlement import RETRYABLE
-from destination_marketo_programs.logs import LineHandler, Scrubber, to_stderr
+from destination_marketo_programs.folding import broken, plain_console
+from destination_marketo_programs.logs import LineHandler, Scrubber
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.report.output import reader_has_gone, say
 from destination_marketo_programs.shell import program_name, shell_path
@@ -29,14 +22,12 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable
 
-    from destination_marketo_programs.delivery import progress
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.session import Delivered
 
 MOST_REJECTIONS = 5
 """Rejected records that are named while a delivery runs; the summary counts all of them."""
 LEAST_WIDTH, MOST_WIDTH = 40, 120
-_SECONDS = 0.2
 
 
 class People:
@@ -46,6 +37,10 @@ class People:
         command: its name.
         config: path of the configuration, for the commands to copy.
         scrubber: what is shown goes through it.
+
+    Attributes:
+        begin, watch: of the bar.
+        handler: takes the log.
     """
 
     def __init__(self, command: str, config: str, scrubber: Scrubber) -> None:
@@ -53,53 +48,9 @@ class People:
         self._config = config
         self._scrubber = scrubber
         self._delivered: tuple[Delivered, str | None] | None = None
-        console = _console(stderr=True)
-        self._log_on_terminal = console.is_terminal
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(16),
-            TimeElapsedColumn(),
-            console=console if console.is_terminal else _console(),
-            transient=True,
-            # Neither what is asked for nor what is logged may end up in it.
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._bar.disable = not self._bar.console.is_terminal
-        self._task = self._bar.add_task("", total=None)
-        self.handler = _Handler(scrubber, self._log)
-
-    # --- while it runs ---------------------------------------------------------------------------------------
-
-    def begin(self, text: str) -> None:
-        """Say what is being done, as long as it lasts."""
-        self._bar.update(self._task, description=text)
-        self._bar.start()
-        # The process may have to end at once, and would leave the terminal without a cursor.
-        self._bar.console.show_cursor(show=True)
-
-    @property
-    def watch(self) -> Watch:
-        """Who is told how far a delivery is: the bar; without a terminal the log."""
-        return Watch() if self._bar.disable else Watch(self._moved, _SECONDS)
-
-    def _moved(self, now: progress.Progress) -> None:
-        tally = now.tally
-        read, settled = tally.records_read, tally.records_settled
-        share = _share_read()
-        self._bar.update(
-            self._task,
-            total=None if share is None else 1.0,
-            completed=0.0 if share is None else share * settled / max(read, 1),
-            description=f"{read:,} read, {settled:,} settled, {tally.records_rejected:,} rejected",
-        )
-
-    def _log(self, text: str) -> None:
-        if self._log_on_terminal:
-            self._bar.console.print(Text(text))
-        else:
-            to_stderr(text)
+        self._bar = Bar()
+        self.begin, self.watch = self._bar.begin, self._bar.watch
+        self.handler = _Handler(scrubber, self._bar.log)
 
     # --- when it has ended -----------------------------------------------------------------------------------
 
@@ -136,7 +87,7 @@ class People:
         self._bar.stop()
         first, *more = self._scrubber.clean(text).split("\n")
         for line in [f"{self._command}: {first}", *more]:
-            self._log(printable(line))
+            self._bar.log(printable(line))
 
     def tell(self, lines: list[str]) -> None:
         """As the function of this name, without secrets."""
@@ -155,7 +106,7 @@ def tell(lines: Iterable[str]) -> None:
     """Print lines on standard output; on a terminal they are broken between words."""
     shown = list(map(printable, lines))
     if sys.stdout.isatty():
-        width = min(MOST_WIDTH, max(LEAST_WIDTH, _console().width))
+        width = min(MOST_WIDTH, max(LEAST_WIDTH, plain_console().width))
         shown = [piece for line in shown for piece in broken(line, width)]
     _print(shown)
 
@@ -190,14 +141,6 @@ def what_next(delivered: Delivered, location: str | None, config: str) -> list[t
     return steps
 
 
-def broken(line: str, width: int) -> list[str]:
-    """A line in pieces of at most `width` cells, broken between words; what follows the first is indented further."""
-    indent = len(line) - len(line.lstrip())
-    console = Console(file=io.StringIO(), width=width)
-    first, *rest = Text(line.strip()).wrap(console, width - indent - 2) or [Text()]
-    return [" " * indent + first.plain.rstrip(), *(" " * (indent + 2) + piece.plain.rstrip() for piece in rest)]
-
-
 class _Handler(LineHandler):
     """Names the first rejected records only.
 
@@ -218,26 +161,11 @@ class _Handler(LineHandler):
         super().emit(record)
 
 
-def _console(*, stderr: bool = False) -> Console:
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-
-
 def _print(lines: list[str]) -> None:
     try:
         say("".join(f"{line}\n" for line in lines))
     except BrokenPipeError:
         reader_has_gone()
-
-
-def _share_read() -> float | None:
-    """How much of standard input has been read, from 0 to 1; None if that cannot be known."""
-    try:
-        found = os.fstat(0)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return min(os.lseek(0, 0, os.SEEK_CUR) / max(found.st_size, 1), 1.0)
-    except OSError:
-        return None
 
 
 def _reached(tally: Tally) -> bool:

@@ -86,6 +86,11 @@ def records(seed: int, known: list[int], count: int = 120) -> list[Json]:
     return made
 
 
+def without_doubles(made: list[Json]) -> list[Json]:
+    """Those whose email one person has: for ways that take the most recently updated of several."""
+    return [data for data in made if not str(data["email"]).startswith("double")]
+
+
 def lines(made: list[Json], start: int = 0) -> list[bytes]:
     """Messages from a record on, with a STATE after every `STATE_EVERY` of them and at the end."""
     out = []

@@ -46,7 +46,7 @@ def disturbed_run(
         known = scenario.prepare(sandbox)
         made = scenario.records(seed, known)
         if lead_sync is not None:
-            made = [data for data in made if not str(data["email"]).startswith("double")]
+            made = scenario.without_doubles(made)
         early: list[int] = []
         settled_before: dict[int, set[tuple[int, str]]] = {}
         for end in range(1, len(made) + 1):

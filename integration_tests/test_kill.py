@@ -61,7 +61,7 @@ def round_of_kills(folder: Path, command: list[str], sandbox: SandboxServer, mad
         resume = max(resume, killed_run(command, scenario.lines(made, resume), sandbox, draw.randint(9, 40)))
     process = start(command)
     out, err = process.communicate(b"\n".join(scenario.lines(made, resume)) + b"\n", timeout=60)
-    assert process.returncode == 0, err.decode()
+    assert process.returncode == 0, out.decode() + err.decode()
     sent = [json.loads(line) for line in scenario.lines(made, resume)]
     owed = [message["state"]["id"] for message in sent if message["type"] == "STATE"]
     assert [state["id"] for state in Run(0, out.splitlines()).states] == owed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,12 +18,11 @@ import scenario
 from harness import Connector, catalog_of, config_for, record, state
 from restarts import Attempt
 
+from destination_marketo_programs.config import connector_spec
 from destination_marketo_programs.storage.runs import ALIVE_SECONDS, RENEW_SECONDS, ImportJob, RunFile, run_name
 from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from marketo_sandbox import SandboxServer
 
 PEOPLE = 300
@@ -237,6 +238,15 @@ def test_an_import_under_way_is_named_in_the_run_file(sandbox: SandboxServer, tm
     (job,) = told.imports
     assert job == ImportJob(1004, "Importing", job.uploaded_at, sandbox.state.jobs()[0].id)
     assert attempt.finish().code == 0
+
+
+def test_without_a_storage_none_of_this_is_known_and_form_and_docs_say_so() -> None:
+    properties = connector_spec()["connectionSpecification"]["properties"]
+    texts = {name: json.dumps(properties[name]) for name in ("object_storage_config", "delivery")}
+    assert "no waiting for another sync" in texts["object_storage_config"]
+    assert "Needs a storage" in texts["delivery"]
+    runbook = (Path(__file__).parents[1] / "docs" / "guides" / "runbook.md").read_text("utf-8")
+    assert "**Without a storage none of this can be known.**" in runbook
 
 
 @pytest.mark.slow

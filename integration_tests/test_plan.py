@@ -15,6 +15,7 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, environment, record, state
 from marketo_programs_demo.leads import STREAM, generate
 
+from destination_marketo_programs.bar import Bar
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.delivery.intake import Intake
@@ -83,7 +84,7 @@ def plan_here(config: Json, lines: Sequence[bytes]) -> tuple[list[Json], Json]:
         ) as session:
             preflight = session.check(raise_transient=True)
             assert not preflight.problems, [str(problem) for problem in preflight.problems]
-            run_plan(session, preflight, Intake(read_end), JsonListing(out))
+            run_plan(session, preflight, Intake(read_end), JsonListing(out), Bar(shown=False))
     finally:
         os.close(read_end)
         feeder.join(5)

@@ -208,7 +208,7 @@ def test_a_csv_of_badge_scans_becomes_members(
     assert not [message for message in chain.received + chain.printed if message["type"] == "STATE"]
     outcomes = [
         json.loads(line)
-        for path in (tmp_path / "outcomes").glob("outcomes-*")
+        for path in (tmp_path / "outcomes").glob("**/outcomes-*")
         for line in path.read_text().splitlines()
     ]
     left_out = Counter((one["outcome"], one["category"]) for one in outcomes if one["category"] != "SUPERSEDED")

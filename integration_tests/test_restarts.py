@@ -10,6 +10,8 @@ import restarts
 from harness import record
 from restarts import Attempt
 
+from marketo_sandbox.faults import Fault
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -81,6 +83,21 @@ def test_a_run_that_ends_before_it_has_waited_hands_on_what_it_inherited(
     restarts.wait_for(lambda: (run := second.run_file) is not None and not run.waiting, second.process)
     assert restarts.stop(second, signal.SIGTERM).code == 143
     resumed(sandbox, folder, "rest", start)
+
+
+@pytest.mark.parametrize("then", ["rest", "bulk"])
+def test_killed_before_marketo_has_named_the_import(sandbox: SandboxServer, tmp_path: Path, then: str) -> None:
+    """The job runs, and nobody knows its number: nothing is sent for its program for as long as it may take."""
+    folder = tmp_path / "outcomes"
+    restarts.hostile(sandbox)
+    sandbox.faults.add(Fault(name="unnamed", endpoint="bulk.import.create", hold_at="after"))
+    attempt = Attempt(tmp_path, restarts.config(sandbox, folder, "bulk"), folder)
+    attempt.send(restarts.lines(restarts.records(PEOPLE)))
+    attempt.end_input()
+    assert sandbox.faults.wait_until_held("unnamed")
+    assert restarts.stop(attempt, signal.SIGKILL).code == -9
+    assert sandbox.state.lead_count() == 0
+    resumed(sandbox, folder, then, 0)
 
 
 def test_an_import_is_handed_on_with_its_number(sandbox: SandboxServer, tmp_path: Path) -> None:

@@ -222,6 +222,21 @@ def test_signals_end_it_in_order(files: Files, sandbox: SandboxServer, name: str
     assert_fits(shown, 80)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_check(files: Files, sandbox: SandboxServer, number: int, code: int) -> None:
+    sandbox.faults.add(Fault(name="held", endpoint="identity.token", hold_at="before"))
+
+    def stop(process: subprocess.Popen[bytes]) -> None:
+        sandbox.faults.wait_until_held("held", timeout_seconds=60)
+        process.send_signal(number)
+
+    shown = on_terminal("check", "--config", "config.json", on_start=stop, folder=files.folder)
+    sandbox.faults.release("held")
+    assert shown.code == code
+    assert shown.text.startswith("Stopped on request.\n")
+    assert_fits(shown, 80)
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_retry_speaks_as_write_does(files: Files, columns: int, snapshot: SnapshotAssertion) -> None:
     files.write()

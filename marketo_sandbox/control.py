@@ -1,4 +1,4 @@
-"""The sandbox's own doors over HTTP, below `/_sandbox/`, and its page. Not counted as calls."""
+"""The sandbox's control interface over HTTP, below `/_sandbox/`, and its page. Not counted as calls."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class Control:
         return list(self._doors)
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Reply:
-        """Answer one request: 404 for an unknown door, 400 with `error` for a body that does not fit."""
+        """Answer one request: 404 for an unknown request, 400 with `error` for a body that does not fit."""
         if path == "/" and method == "GET":
             return Reply(200, render(summary(self._instance)).encode(), "text/html;charset=UTF-8")
         door = self._doors.get((method, path))
         if door is None:
-            return _json(404, {"error": "no such door"})
+            return _json(404, {"error": "no such request"})
         try:
             return _json(200, door(query, body))
         except (msgspec.DecodeError, ValueError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import prose
 import pytest
+import yaml
 
 from destination_marketo_programs.config import load_settings, reference_rows
 from destination_marketo_programs.outcomes import Result
@@ -125,6 +126,23 @@ FROM_ELSEWHERE = {"No space left on device", "Read-only file system", "Permissio
 @pytest.mark.parametrize("piece", quoted_in_the_runbook())
 def test_the_runbook_quotes_what_is_really_said(piece: str) -> None:
     assert any(piece in text for text in said())
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    package = ROOT / "destination_marketo_programs"
+    modules = {path.name.removesuffix(".py") for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = set(re.findall(r"`(\w+)`", page))
+    assert {name for name in modules if not name.startswith("__")} - named == set()
+
+
+def test_commit_hooks_use_the_repository_s_own_tools() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"], "nothing is downloaded"
+    entries = [hook["entry"] for repository in hooks for hook in repository["hooks"]]
+    assert all(entry.startswith(".venv/bin/") for entry in entries)
+    assert {"tools/prose.py"} <= {word for entry in entries for word in entry.split()}
+    assert "tools/prose.py" in (ROOT / "Makefile").read_text(), "make check runs it as well"
 
 
 def test_commands_are_all_in_the_readme() -> None:

@@ -92,6 +92,10 @@ class Job:
     unknown: set[str] | None = None
     shown: bool = False
 
+    def note(self, refused: dict[int, RowRefusal], warned: dict[int, str]) -> None:
+        """What Marketo's result files say of single rows."""
+        self.refused, self.warned = refused, warned
+
 
 @dataclass
 class Attempts:
@@ -164,6 +168,10 @@ class Jobs:
             self._jobs.append(job)
         job.phase = phase
         job.not_before = self._clock()
+
+    def settled(self, job: Job) -> None:
+        """Every row of the job is settled."""
+        self.settling.remove(job)
 
     def settle(self, job: Job) -> None:
         """Everything is known of a job's rows."""

@@ -1,4 +1,4 @@
-"""The one door through which Marketo's answers are read: HTTP status, `success`, `errors`, and the kind of each member.
+"""The one place where answers of Marketo are read: HTTP status, `success`, `errors`, and the kind of each member.
 
 A member that is absent or null is a matter of course; one of another kind than documented is not, and says so. Nothing
 here quotes a value: an answer may hold people.

@@ -9,13 +9,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from destination_marketo_programs.bar import Bar
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.commands import load, read_json
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
+from destination_marketo_programs.folding import plain_console
 from destination_marketo_programs.logs import LineHandler, Scrubber, install
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
@@ -23,6 +23,7 @@ from destination_marketo_programs.plan.listings import JsonListing, Listing, Ter
 from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.session import Stops, open_session
 from destination_marketo_programs.storage.store import NoStore
+from destination_marketo_programs.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -57,9 +58,13 @@ def main(args: argparse.Namespace) -> int:
         rejected; 130 if it was stopped.
     """
     scrubber = Scrubber()
-    _log_to_stderr(scrubber)
+    # Lines that run down the terminal leave no place for a bar.
+    bar = Bar(shown=args.format != "json" or not sys.stdout.isatty())
+    install(LineHandler(scrubber, bar.log))
+    # The listing names every one of them.
+    logging.getLogger("airbyte.rejections").setLevel(logging.CRITICAL)
     try:
-        rejected = _plan(args, scrubber)
+        rejected = _plan(args, scrubber, bar)
     except (Terminated, StoppedError, KeyboardInterrupt):
         return EXIT_STOPPED
     except BrokenPipeError:
@@ -73,11 +78,14 @@ def main(args: argparse.Namespace) -> int:
         reason = str(failure_of(error, utc_now(), Doing.PLAN))
     else:
         return EXIT_FAILED if args.strict and rejected else 0
-    print(f"plan: {scrubber.clean(reason)}", file=sys.stderr)  # noqa: T201 - a command for people
+    finally:
+        bar.stop()
+    for line in f"plan: {scrubber.clean(reason)}".split("\n"):
+        bar.log(printable(line))
     return EXIT_FAILED
 
 
-def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
+def _plan(args: argparse.Namespace, scrubber: Scrubber, bar: Bar) -> int:
     """Number of records that would be rejected."""
     settings, problems = load(read_json(args.config, "config"), scrubber)
     catalog = read_catalog(read_json(args.catalog, "catalog"))
@@ -99,16 +107,17 @@ def _plan(args: argparse.Namespace, scrubber: Scrubber) -> int:
             raise ConfigurationError(preflight.problems)
         if sys.stdin.isatty():
             logger.info("Reading Airbyte messages from standard input; end it with Ctrl+D.")
+        bar.begin("Looking at Marketo")
         listing = _listing(args.format, preflight, with_stream=len(catalog.streams) > 1)
-        return run_plan(session, preflight, Intake(sys.stdin.fileno()), listing)
+        return run_plan(session, preflight, Intake(sys.stdin.fileno()), listing, bar)
 
 
 def _listing(name: str, preflight: Preflight, *, with_stream: bool) -> Listing:
     if name == "json":
         return JsonListing(sys.stdout.buffer)
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     if console.is_terminal:
-        return TerminalListing(console, Console(stderr=True).status("Looking at Marketo…"), with_stream=with_stream)
+        return TerminalListing(console, with_stream=with_stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A letter that the locale's encoding lacks is no reason to end.
         sys.stdout.reconfigure(errors="replace")
@@ -121,9 +130,3 @@ def _stop_on_signals(stops: Stops) -> None:
 
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
-
-
-def _log_to_stderr(scrubber: Scrubber) -> None:
-    """Notes and progress for people. Single rejections are left out: the listing names every one of them."""
-    install(LineHandler(scrubber))
-    logging.getLogger("airbyte.rejections").setLevel(logging.CRITICAL)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from rich.console import Console
 
+from destination_marketo_programs.jsontext import for_terminals
 from destination_marketo_programs.plan.summary import Findings, summarise
 from destination_marketo_programs.plan.text import Sample, print_sample, print_summary
 from destination_marketo_programs.plan.wording import sentence
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from destination_marketo_programs.outcomes import Outcome
 
 FILE_WIDTH = 120
-_OUTCOMES_PER_PROGRESS = 500
 
 
 class Listing(OutcomeStore, Protocol):
@@ -31,46 +32,27 @@ class Listing(OutcomeStore, Protocol):
         """Show the summary."""
 
 
-class Progress(Protocol):
-    """A line on the screen that tells how far the plan is, such as `rich.status.Status`."""
-
-    def start(self) -> None:
-        """Show it."""
-
-    def update(self, status: str) -> None:
-        """Change it."""
-
-    def stop(self) -> None:
-        """Take it away."""
-
-
 class TerminalListing(NoStore):
     """A table with some outcomes of each kind, then the summary.
 
     Args:
         console: gets the table.
-        progress: shows meanwhile how far the plan is.
         with_stream: whether records are named with their stream.
     """
 
     takes_outcomes = True
 
-    def __init__(self, console: Console, progress: Progress, *, with_stream: bool) -> None:
+    def __init__(self, console: Console, *, with_stream: bool) -> None:
         self._console = console
         self._with_stream = with_stream
         self._sample = Sample()
-        self._progress = progress
-        progress.start()
 
     def add(self, outcome: Outcome) -> None:
         """Keep it if few of its kind were seen."""
         self._sample.add(outcome)
-        if self._sample.seen % _OUTCOMES_PER_PROGRESS == 0:
-            self._progress.update(f"Looking at Marketo… {self._sample.seen:,} outcomes")
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
         """Print everything."""
-        self._progress.stop()
         print_sample(self._console, self._sample, findings.programs, with_stream=self._with_stream)
         print_summary(self._console, summarise(findings, complete=complete), findings.forecast, findings.programs)
 
@@ -95,11 +77,10 @@ class TextListing(NoStore):
 
     def finish(self, findings: Findings, *, complete: bool) -> None:
         """Write the summary."""
-        self._file.write("\n")
-        console = Console(
-            file=self._file, width=FILE_WIDTH, color_system=None, highlight=False, markup=False, emoji=False
-        )
+        written = io.StringIO()
+        console = Console(file=written, width=FILE_WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
         print_summary(console, summarise(findings, complete=complete), findings.forecast, findings.programs)
+        self._file.writelines(f"{line.rstrip()}\n" for line in ["", *written.getvalue().splitlines()])
         self._file.flush()
 
 
@@ -115,7 +96,7 @@ class JsonListing(NoStore):
         """Write it as a stored outcome is written."""
         line = bytearray()
         append_outcome(line, outcome)
-        self._file.write(line)
+        self._file.write(for_terminals(bytes(line)))
 
     def commit(self) -> None:
         """Let a reader see what there is so far."""
@@ -124,5 +105,5 @@ class JsonListing(NoStore):
     def finish(self, findings: Findings, *, complete: bool) -> None:
         """Write the summary."""
         summary = summarise(findings, complete=complete)
-        self._file.write(msgspec.json.encode({"summary": summary}) + b"\n")
+        self._file.write(for_terminals(msgspec.json.encode({"summary": summary})) + b"\n")
         self._file.flush()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.padding import Padding
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from destination_marketo_programs.dryrun.forecast import forecast_lines
+from destination_marketo_programs.folding import broken
 from destination_marketo_programs.outcomes import Result
 from destination_marketo_programs.plan.wording import fate, program_name, record_name
 from destination_marketo_programs.text import quoted
@@ -28,7 +29,8 @@ SHOWN_PER_KIND = 5
 MOST_FREQUENT = 10
 _ORDER = (Result.REJECTED, Result.UPDATED, Result.CREATED, Result.UNCHANGED, Result.SKIPPED)
 _STYLES = {Result.REJECTED: "red", Result.CREATED: "green", Result.UPDATED: "green", Result.SKIPPED: "yellow"}
-_INDENT = (0, 0, 0, 4)
+LEAST_FATE_WIDTH = 44
+"""Cells that a table must leave for what happens; else that stands below record and program."""
 
 
 class Sample:
@@ -61,17 +63,19 @@ def print_sample(console: Console, sample: Sample, programs: Mapping[int, Progra
     shown = sample.outcomes()
     if not shown:
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("Record", overflow="fold", max_width=40)
-    table.add_column("Program", overflow="fold", max_width=40)
-    table.add_column("What would happen", overflow="fold")
-    for outcome in shown:
-        table.add_row(
-            Text(record_name(outcome, with_stream=with_stream)),
-            Text(program_name(outcome.program_id, programs)),
+    rows = [
+        (
+            record_name(outcome, with_stream=with_stream),
+            program_name(outcome.program_id, programs),
             Text(fate(outcome), style=_STYLES.get(Result(outcome.outcome), "")),
         )
-    console.print(table)
+        for outcome in shown
+    ]
+    widths = [max(map(cell_len, names)) for names in ([row[0] for row in rows], [row[1] for row in rows])]
+    if sum(widths) + LEAST_FATE_WIDTH <= console.width:
+        _print_table(console, rows)
+    else:
+        _print_stacked(console, rows, widths[0])
     left = sample.seen - len(shown)
     if left:
         console.print(
@@ -79,6 +83,27 @@ def print_sample(console: Console, sample: Sample, programs: Mapping[int, Progra
             "them send the output to a file, or use --format json."
         )
     console.print()
+
+
+def _print_table(console: Console, rows: Sequence[tuple[str, str, Text]]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("Record", no_wrap=True)
+    table.add_column("Program", no_wrap=True)
+    table.add_column("What would happen", overflow="fold")
+    for record, program, told in rows:
+        table.add_row(Text(record), Text(program), told)
+    console.print(table)
+
+
+def _print_stacked(console: Console, rows: Sequence[tuple[str, str, Text]], widest: int) -> None:
+    """What happens on the lines below record and program: neither is broken as long as it fits on a line."""
+    for record, program, told in rows:
+        beside = widest + 2 + cell_len(program) <= console.width
+        console.print(Text(f"{record:<{widest}}  {program}".rstrip() if beside else record, style="bold"))
+        if program and not beside:
+            console.print(Text(f"  {program}"))
+        for piece in broken(f"    {told.plain}", console.width, hanging=0):
+            console.print(Text(piece, style=told.style))
 
 
 def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, programs: Mapping[int, Program]) -> None:
@@ -96,8 +121,8 @@ def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, pr
         console.print("Statuses that would be updated:")
         for move in summary.moves:
             program = program_name(move.program_id, programs)
-            console.print(
-                Text(f"  {move.count:,} in {program} from {quoted(move.from_status)} to {quoted(move.to_status)}")
+            _print(
+                console, f"  {move.count:,} in {program} from {quoted(move.from_status)} to {quoted(move.to_status)}"
             )
         console.print()
     _print_reasons(console, "Would be rejected:", summary.rejected)
@@ -105,7 +130,12 @@ def print_summary(console: Console, summary: PlanSummary, forecast: Forecast, pr
     _print_frequent(console, "Qualifier values that no qualifier mapping names:", summary.unmapped_qualifier_values)
     _print_frequent(console, "Events that no program link names:", summary.unlinked_events)
     for line in forecast_lines(forecast):
-        console.print(Text(line))
+        _print(console, line, hanging=0)
+
+
+def _print(console: Console, line: str, *, hanging: int = 2) -> None:
+    for piece in broken(line, console.width, hanging=hanging):
+        console.print(Text(piece))
 
 
 def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]) -> Table:
@@ -113,7 +143,7 @@ def _program_table(lines: Sequence[ProgramSums], programs: Mapping[int, Program]
     table.add_column("Program", overflow="fold")
     table.add_column("Status", overflow="fold")
     for title in ("Created", "Updated", "Unchanged", "Skipped", "Rejected"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for line in lines:
         counts = (line.created, line.updated, line.unchanged, line.skipped, line.rejected)
         table.add_row(
@@ -130,8 +160,8 @@ def _print_reasons(console: Console, heading: str, reasons: Sequence[ReasonCount
     console.print(heading)
     for reason in reasons:
         code = f", Marketo code {reason.code}" if reason.code else ""
-        console.print(Text(f"  {reason.count:,} × {reason.title} ({reason.category}{code})"))
-        console.print(Padding(Text(reason.fix), _INDENT))
+        _print(console, f"  {reason.count:,} × {reason.title} ({reason.category}{code})")
+        _print(console, f"    {reason.fix}", hanging=0)
     console.print()
 
 
@@ -140,7 +170,7 @@ def _print_frequent(console: Console, heading: str, counts: Mapping[str, int]) -
         return
     console.print(heading)
     for value, count in list(counts.items())[:MOST_FREQUENT]:
-        console.print(Text(f"  {count:,} × {quoted(value)}"))
+        _print(console, f"  {count:,} × {quoted(value)}")
     if len(counts) > MOST_FREQUENT:
         console.print(f"  and {len(counts) - MOST_FREQUENT:,} more; --format json lists them")
     console.print()

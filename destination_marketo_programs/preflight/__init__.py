@@ -1,6 +1,6 @@
 """Every read-only check of configuration, Marketo and storage, shared by `check`, `write` and `plan`.
 
-One door: `run_preflight`. It asks (`asking`), and everything else judges what was answered: `programs`, `statuses`,
+Entry point: `run_preflight`. It asks (`asking`), and everything else judges what was answered: `programs`, `statuses`,
 `fields`, `account`. None of the judging modules does I/O.
 """
 

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from destination_marketo_programs.jsontext import for_terminals
 from destination_marketo_programs.reconcile.fix import Fix
 from destination_marketo_programs.reconcile.verdicts import FIXABLE, OPEN, Verdict
 from destination_marketo_programs.text import counted, on_one_line, quoted
@@ -97,7 +98,7 @@ def json_lines(found: Iterable[Finding], names: Mapping[int, str]) -> Iterator[b
             one.fix,
             one.code,
         )
-        yield msgspec.json.encode(line) + b"\n"
+        yield for_terminals(msgspec.json.encode(line)) + b"\n"
 
 
 def print_text(

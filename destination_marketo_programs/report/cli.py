@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.folding import broken
 from destination_marketo_programs.report.output import output, reader_has_gone, say
 from destination_marketo_programs.report.text import headline, render_text
 from destination_marketo_programs.report.writing import as_json, summary_of, write_rejected, write_report
@@ -78,7 +79,10 @@ def _write(args: argparse.Namespace) -> None:
             written = write_report(args.outcomes, Path(args.output or DEFAULT_OUTPUT), on_progress=on_progress)
         summary = written.summary
         counts = sums(summary.leads, summary.outcomes)
-        say(f"{headline(summary)}\n{counts}\nPage: {shell_word(str(written.page))}\n")
+        lines = [headline(summary), *counts.split("\n")]
+        if sys.stdout.isatty():
+            lines = [piece for line in lines for piece in broken(line, _width(to_file=False))]
+        say("\n".join([*lines, f"Page: {shell_word(str(written.page))}", ""]))
         return
     if args.format == "csv":
         with output(args.output, encoding="utf-8-sig") as file, _progress() as on_progress:

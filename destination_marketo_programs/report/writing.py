@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import msgspec
 
+from destination_marketo_programs.jsontext import for_terminals
 from destination_marketo_programs.report.summarise import Findings, summarise
 from destination_marketo_programs.report.table import write_csv
 from destination_marketo_programs.report.tally import Tally
@@ -81,7 +82,7 @@ def summary_of(
 
 def as_json(summary: Summary) -> str:
     """The summary as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(summary), indent=2).decode()
+    return msgspec.json.format(for_terminals(msgspec.json.encode(summary)), indent=2).decode()
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Outcomes and rejected records made durable, and read back.
 
-Two doors: `open_store` gives delivery the place that the configuration names; `Reader` reads what such stores have
+Entry points: `open_store` gives delivery the place that the configuration names; `Reader` reads what such stores have
 written, and `runs` has the files that a sync keeps about itself.
 """
 

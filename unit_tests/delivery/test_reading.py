@@ -123,7 +123,11 @@ def test_what_mapping_decides_is_settled_at_once() -> None:
 
 def test_unmapped_values_and_unlinked_events_are_counted_on_arrival() -> None:
     bench = Bench()
-    bench.read(line(unlinked="999", unmapped=["Maybe", "Later"]), line(unlinked="999"), line())
+    bench.read(
+        line(unmapped=["Maybe", "Later"]),
+        *[line(unlinked="999", reject=False, programs=[])] * 2,
+        line(),
+    )
     assert bench.tally.unlinked_events == {"999": 2}
     assert bench.tally.unmapped_values == {"Maybe": 1, "Later": 1}
 
