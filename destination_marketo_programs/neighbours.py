@@ -27,7 +27,7 @@ from destination_marketo_programs.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from destination_marketo_programs.delivery.lead_calls import Creates
+    from destination_marketo_programs.delivery.creates import Creates
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.storage import OutcomeStore
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_marketo_programs.delivery.lead_calls import Creates
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.delivery.tally import Tally
 from destination_marketo_programs.failures import NeighbourError
@@ -465,3 +465,55 @@ def test_jobs_are_named_by_program_in_the_order_of_their_uploads(store: Blobs) -
     journal.uploading(7, "Registered")
     journal.uploaded(7, 2)
     assert [job.batch_id for job in store.runs()["b"].imports] == [1, 2]
+
+
+# --- handed on -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_ends_before_it_has_waited_hands_on_the_time_of_the_last_create(store: Blobs, clock: Clock) -> None:
+    """A is killed, B takes over and ends in order: C still waits for A's creates."""
+    assert taken_over(store, journal_of(store, "a")) == Inheritance()
+    clock.now += timedelta(seconds=40)
+    heir = journal_of(store, "b", clock.now)
+    assert taken_over(store, heir).creates_in == pytest.approx(65)
+    heir.close("stopped")
+    clock.now += timedelta(seconds=5)
+    assert taken_over(store, journal_of(store, "c", clock.now)).creates_in == pytest.approx(60)
+    clock.now += timedelta(seconds=60)
+    assert store.runs()["a"].ending == "killed"
+
+
+def test_jobs_are_in_one_file_or_the_other_at_every_moment(store: Blobs, clock: Clock) -> None:
+    """Killed between two writes of a take-over, nothing of what the dead run left is forgotten."""
+    job = ImportJob(1004, "Importing", "2026-11-26T10:00:00Z", 77)
+    dead = journal_of(store, "a")
+    dead.write(waiting=False, imports=[job])
+    clock.now += timedelta(seconds=40)
+    seen: list[list[ImportJob]] = []
+    write = store.write_blob
+
+    def watched(name: str, data: bytes) -> None:
+        write(name, data)
+        seen.append([each for run in store.runs().values() for each in run.imports])
+
+    store.write_blob = watched  # type: ignore[method-assign]
+    assert taken_over(store, journal_of(store, "b", clock.now)).jobs == (job,)
+    assert all(seen)
+    assert store.runs()["b"].imports == [job]
+
+
+def test_a_process_that_stood_still_creates_nobody(store: Blobs, clock: Clock) -> None:
+    """As with a machine that slept: others may have taken it for dead, and its file no longer speaks for it."""
+    journal = journal_of(store)
+    taken_over(store, journal)
+    clock.now += timedelta(seconds=20)
+    journal.creating()
+    clock.now += timedelta(seconds=26)
+    writes = store.writes
+    with pytest.raises(StorageError, match="another sync may have begun"):
+        journal.creating()
+    with pytest.raises(StorageError, match="another sync may have begun"):
+        journal.uploading(1004, "Registered")
+    assert store.writes == writes
+    journal.close("failed")
+    assert store.runs()["b"].ending == "failed"

@@ -22,8 +22,8 @@ _QUOTED = "'{}'", '"{}"'
 def with_field(refusal: Refusal, *sent: LeadFields | None) -> Refusal:
     """The refusal with the field at fault and its value as `detail`, if Marketo's sentence leaves no doubt.
 
-    Marketo names the field, or quotes the value alone ("Invalid value '12 apples'. Required of type 'currency'"): then it
-    is the one field that was sent with this value.
+    Marketo names the field, or quotes the value alone ("Invalid value '12 apples'. Required of type 'currency'"):
+    then it is the one field that was sent with this value.
 
     Args:
         refusal: what Marketo said of a record; returned as it is unless a field is at fault.
