@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.lead_requests import CROWD, LeadRequests
 from destination_marketo_programs.delivery.lead_rows import (
     ACQUISITION_FIELD,
