@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs import __version__
 from destination_marketo_programs.activation.refusals import any_object
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Holding
 from destination_marketo_programs.delivery.journal import NoJournal
-from destination_marketo_programs.delivery.lead_calls import Creates, LeadCalls, LeadPolicy
-from destination_marketo_programs.delivery.leads import Leads, NewLeads
+from destination_marketo_programs.delivery.lead_calls import LeadCalls
+from destination_marketo_programs.delivery.lead_rows import LeadPolicy
+from destination_marketo_programs.delivery.leads import Leads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.delivery.reading import Reader
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.sharing import EMAIL, SharedEmails
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("airbyte.session")
 
-MAX_WAITING_BYTES = 24_000_000
+MAX_WAITING_BYTES = 27_000_000
 """What is held in memory on its way; beyond it standard input is not read."""
 DURABLE_COMMIT_SECONDS = 0.2
 """Least time between two commits of a store that writes to disk: a STATE may wait that long, and fsync is not free."""

@@ -30,7 +30,7 @@ from destination_marketo_programs.failures import (
 )
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
-from destination_marketo_programs.process import Process
+from destination_marketo_programs.process import Process, share_one_heap
 from destination_marketo_programs.session import Stops, open_session
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def connection_status(problem: str | None, scrubber: Scrubber) -> dict[str, Any]
 
 def _write(parsed: argparse.Namespace) -> Callable[[Process], None]:
     def run(process: Process) -> None:
+        share_one_heap()
         config, catalog = read_json(parsed.config, "config"), read_catalog(read_json(parsed.catalog, "catalog"))
         people = process.people
         if people is None:

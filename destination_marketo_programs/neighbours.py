@@ -27,7 +27,7 @@ from destination_marketo_programs.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from destination_marketo_programs.delivery.lead_calls import Creates
+    from destination_marketo_programs.delivery.creates import Creates
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.storage import OutcomeStore
 
@@ -327,6 +327,12 @@ def _inherit(
                 run.ended, run.ending = run.renewed, "killed"
                 run.left_undone = f"Taken over by run {journal.run.run_id}."
             write_run_of_another(store, run)
+    if creates_in > 0:
+        logger.info(
+            "An earlier sync may have left a create unanswered in Marketo. New people are created in %.0f seconds; "
+            "everything else goes on at once.",
+            creates_in,
+        )
     return Inheritance(creates_in, tuple(jobs))
 
 

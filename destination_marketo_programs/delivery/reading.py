@@ -82,6 +82,7 @@ class Reader:
         self._acknowledge = acknowledge
         self._parse = parse
         self._positions: dict[StreamKey, int] = {}
+        self._names: dict[StreamKey, StreamKey] = {}
 
     def read(self, lines: Iterable[bytes], number: int, now: float) -> Reading:
         """Read whole lines.
@@ -109,14 +110,9 @@ class Reader:
                 self._ledger.state(message)
         return Reading(entries, None)
 
-    def _note(self, mapped: Mapped) -> None:
-        if mapped.unlinked_event is not None:
-            note_value(self._tally.unlinked_events, mapped.unlinked_event)
-        for value in mapped.unmapped_values:
-            note_value(self._tally.unmapped_values, value)
-
     def _record(self, message: RecordMessage, now: float) -> Entry | None:
-        stream = message.stream
+        # One name for all records of a stream, as every waiting record holds it.
+        stream = self._names.setdefault(message.stream, message.stream)
         position = self._positions[stream] = self._positions.get(stream, 0) + 1
         rules = self._streams.get(stream, self._default)
         mapped = rules.map_record(stream[1], message.data)
@@ -124,8 +120,10 @@ class Reader:
         tally = self._tally
         tally.records_read += 1
         tally.outcomes_due += len(targets) + len(verdicts)
-        if verdicts or mapped.unmapped_values:
-            self._note(mapped)
+        if mapped.unlinked_event is not None:
+            note_value(tally.unlinked_events, mapped.unlinked_event)
+        for value in mapped.unmapped_values:
+            note_value(tally.unmapped_values, value)
         key = rejected_name(message.line) if self._keep_names else None
         if key is None and rules.primary_key:
             key = primary_key_text(message.data, rules.primary_key)

@@ -22,7 +22,7 @@ from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from destination_marketo_programs.delivery.lead_calls import Creates
+    from destination_marketo_programs.delivery.creates import Creates
     from destination_marketo_programs.imports.csv_rows import Shape
     from destination_marketo_programs.marketo.api import Marketo
     from destination_marketo_programs.marketo.bulk_import import ImportStatus

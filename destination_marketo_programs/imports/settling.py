@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Joined, adds_up, join, row_refusal
 from destination_marketo_programs.imports.saved import load
@@ -117,8 +118,9 @@ class Rows:
             entry.note = (None, refused.message)
             self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value=lookup_value)
         else:
+            refusal = with_field(refused.refusal, entry.person.fields, entry.person.member_fields)
             for each in entry.targets if refused.of_person else entry.targets[:1]:
-                self._settle.reject(entry, each, refused.refusal)
+                self._settle.reject(entry, each, refusal)
 
 
 def shown(count: int | None) -> str:

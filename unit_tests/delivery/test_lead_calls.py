@@ -12,16 +12,10 @@ from delivery_bench import EMAIL, Build, TableMarketo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_marketo_programs.delivery.lead_calls import (
-    HELD,
-    MAX_LOST_CREATES,
-    Creates,
-    Found,
-    Gone,
-    Later,
-    LeadCalls,
-    LeadPolicy,
-)
+from destination_marketo_programs.delivery.creates import Creates
+from destination_marketo_programs.delivery.lead_calls import LeadCalls
+from destination_marketo_programs.delivery.lead_requests import MAX_LOST_CREATES
+from destination_marketo_programs.delivery.lead_rows import HELD, Found, Gone, Later, LeadPolicy
 from destination_marketo_programs.marketo.errors import OutcomeUnknownError, RefusedError, UnreachableError
 from destination_marketo_programs.marketo.leads import Action
 from destination_marketo_programs.marketo.rows import RowReply
@@ -31,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from destination_marketo_programs.delivery.entry import Entry
-    from destination_marketo_programs.delivery.lead_calls import Fate, Fates, LeadRow
+    from destination_marketo_programs.delivery.lead_rows import Fate, Fates, LeadRow
 
 
 def calls_of(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from delivery_bench import Kept, wall
 
-from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, Entry, Holding, target_in
+from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, BYTES_OF_FIELD, Entry, Holding, target_in
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.reading import Reader, Reading, StreamRules
 from destination_marketo_programs.delivery.settlement import Settlement
@@ -94,14 +94,14 @@ def test_a_record_of_a_rejected_file_keeps_its_name_if_that_is_wanted(*, keep_na
 
 
 def test_an_entry_holds_its_line_and_its_arrival_and_is_counted() -> None:
-    bench = Bench(limit=1_500)
+    bench = Bench(limit=1_200)
     one = line(programs=[1, 2])
     (entry,), _ = bench.read(one)
     assert (entry.line, entry.born, entry.open) == (one, 77.0, 2)
     assert target_in(entry, 2).program_id == 2
     with pytest.raises(KeyError):
         target_in(entry, 3)
-    assert bench.holding.bytes == len(one) + BYTES_BESIDE_LINE
+    assert bench.holding.bytes == len(one) + BYTES_BESIDE_LINE + BYTES_OF_FIELD * len(entry.person.fields)
     assert bench.holding.room
     bench.read(one)
     assert not bench.holding.room

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, Best, Holding
+from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, BYTES_OF_FIELD, Best, Holding
 from destination_marketo_programs.delivery.ledger import Segment
 from destination_marketo_programs.delivery.settlement import LOGGED_PER_CATEGORY, RETRYABLE, Done, Settlement
 from destination_marketo_programs.delivery.tally import Tally
@@ -205,7 +205,9 @@ def test_each_record_is_settled_once_when_its_last_program_is(
             entry.rejections = settlement.decide(segment, STREAM, entry.key, [verdict], key_is_position=False)
         made.append((entry, wanted, verdict_rejects))
         events += [(entry, place, fate) for place, fate in enumerate(wanted)]
-    assert bench.holding.bytes == sum(len(entry.line) + BYTES_BESIDE_LINE for entry, _, _ in made)
+    assert bench.holding.bytes == sum(
+        len(entry.line) + BYTES_BESIDE_LINE + BYTES_OF_FIELD * len(entry.person.fields) for entry, _, _ in made
+    )
     random.shuffle(events)
     settled: Counter[int] = Counter()
     for entry, place, fate in events:
@@ -291,6 +293,26 @@ def test_outcomes_are_counted_for_states_that_want_them(build: Build) -> None:
     other = build.entry()
     delivered(plain, other)
     assert other.ticket.outcomes == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ("Invalid value '12 apples'. Required of type 'currency'", {"field": "annualRevenue", "value": "12 apples"}),
+        ("Invalid value '7'. Required of type 'date'", {"field": "lastScanAt", "value": "7"}),
+        ("Field 'title' not found", {"field": "title", "value": "Boss"}),
+        ("Invalid value 'Boss' for field title", {"field": "title", "value": "Boss"}),
+        ("Invalid value 'Boss'", None),
+        ("Invalid value 'currency'", None),
+        ("Value for field 'other' exceeds max length", None),
+    ],
+)
+def test_a_value_that_marketo_refuses_is_named(build: Build, message: str, detail: dict[str, str] | None) -> None:
+    bench = Bench()
+    fields = {"annualRevenue": "12 apples", "lastScanAt": 7, "title": "Boss", "firstName": "Boss", "notes": None}
+    entry = build.entry(PERSON, fields)
+    bench.settlement.reject(entry, entry.targets[0], Refusal(Category.FIELD_INVALID, "1001", message, "r#1"))
+    assert bench.outcome.detail == detail
 
 
 # --- log -----------------------------------------------------------------------------------------------------

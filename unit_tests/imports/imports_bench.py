@@ -9,8 +9,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Entry, Holding
-from destination_marketo_programs.delivery.lead_calls import Creates
 from destination_marketo_programs.delivery.ledger import Segment
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.stage import Why

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imports_bench import PACE, FakeImports, Told, status
 
+from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Entry
-from destination_marketo_programs.delivery.lead_calls import Creates
 from destination_marketo_programs.delivery.ledger import Segment
 from destination_marketo_programs.delivery.stage import NEVER, Why
 from destination_marketo_programs.imports.earlier import EarlierJob, EarlierJobs
