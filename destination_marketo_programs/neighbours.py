@@ -330,7 +330,7 @@ def _inherit(
     if creates_in > 0:
         logger.info(
             "An earlier sync may have left a create unanswered in Marketo. New people are created in %.0f seconds; "
-            "everything else goes on at once.",
+            "everything else continues now.",
             creates_in,
         )
     return Inheritance(creates_in, tuple(jobs))

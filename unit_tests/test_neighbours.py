@@ -221,7 +221,7 @@ def test_of_a_run_that_closed_with_creates_unanswered_these_are_inherited(
     clock.now = BEGAN
     caplog.set_level("INFO", "airbyte.neighbours")
     assert taken_over(store, journal_of(store)).creates_in == pytest.approx(SETTLE - 30.0)
-    assert "New people are created in 65 seconds; everything else goes on at once." in caplog.text
+    assert "New people are created in 65 seconds; everything else continues now." in caplog.text
 
 
 def test_of_a_run_that_closed_in_order_nothing_is_inherited(store: Blobs) -> None:
