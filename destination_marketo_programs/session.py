@@ -231,6 +231,8 @@ class Session:
             ending = "unreachable"
             raise
         finally:
+            for sentence in run.warnings():
+                logger.warning(sentence)
             delivered = Delivered(run.tally, run.dry_run, run.summary())
             if on_summary is not None:
                 on_summary(delivered, complete=ending == "complete")
