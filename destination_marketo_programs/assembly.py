@@ -13,11 +13,12 @@ from destination_marketo_programs.delivery.entry import Holding
 from destination_marketo_programs.delivery.journal import NoJournal
 from destination_marketo_programs.delivery.lead_calls import LeadCalls
 from destination_marketo_programs.delivery.lead_rows import LeadPolicy
-from destination_marketo_programs.delivery.leads import Leads, NewLeads
+from destination_marketo_programs.delivery.leads import Leads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.delivery.reading import Reader
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.sharing import EMAIL, SharedEmails
@@ -43,7 +44,7 @@ from destination_marketo_programs.storage.runs import ProgramInfo, RunFile, Stre
 from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from destination_marketo_programs.catalog import Catalog
     from destination_marketo_programs.config import Settings
@@ -331,6 +332,10 @@ class Run:
 
     # --- what it says of itself --------------------------------------------------------------------------------
 
+    def warnings(self) -> Iterator[str]:
+        """What hints at a mistake of the configuration, once everything is read; in sentences."""
+        return self._mappers.absent_columns()
+
     def summary(self) -> str:
         """The text that ends the run."""
         gate = self._client.gate
@@ -345,7 +350,6 @@ class Run:
             pace=f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s."
             + (slowed if gate.slowed_down else ""),
             programs=self._preflight.programs,
-            notes=self._mappers.absent_columns(),
         )
         if self.dry_run is None:
             return text

@@ -327,6 +327,12 @@ def _inherit(
                 run.ended, run.ending = run.renewed, "killed"
                 run.left_undone = f"Taken over by run {journal.run.run_id}."
             write_run_of_another(store, run)
+    if creates_in > 0:
+        logger.info(
+            "An earlier sync may have left a create unanswered in Marketo. New people are created in %.0f seconds; "
+            "everything else continues now.",
+            creates_in,
+        )
     return Inheritance(creates_in, tuple(jobs))
 
 

@@ -75,4 +75,4 @@ def _run_for_people(name: str, args: list[str]) -> int:
         return 2
     parser = Parser(prog=f"destination-marketo-programs {name}", description=text)
     module.add_arguments(parser)
-    return int(module.main(parser.parse_args(args)))
+    return int(module.main(parser.parse(args)))

@@ -12,7 +12,12 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
+from destination_marketo_programs.activation.refusals import (
+    any_object,
+    column_problems,
+    object_problems,
+    problems_that_apply,
+)
 from destination_marketo_programs.assembly import Run
 from destination_marketo_programs.catalog import Catalog, stream_problems
 from destination_marketo_programs.config.addresses import instance_of
@@ -155,7 +160,7 @@ class Session:
         """
         settings, streams = self.settings, self.catalog.streams
         problems = [
-            *problems,
+            *problems_that_apply(problems, settings, streams),
             *self.catalog.problems,
             *stream_problems(streams, settings.lead_sync.mode, object_problems(settings)),
         ]
@@ -226,6 +231,8 @@ class Session:
             ending = "unreachable"
             raise
         finally:
+            for sentence in run.warnings():
+                logger.warning(sentence)
             delivered = Delivered(run.tally, run.dry_run, run.summary())
             if on_summary is not None:
                 on_summary(delivered, complete=ending == "complete")

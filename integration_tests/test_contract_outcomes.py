@@ -660,3 +660,33 @@ def test_storage_none_says_it_in_the_log(sandbox: SandboxServer, connector: Conn
     assert (run.code, run.stats) == (0, (0, 1))
     assert "INVALID_EMAIL" in run.logs
     assert not list(tmp_path.glob("**/*.jsonl"))
+
+
+def test_a_value_that_marketo_refuses_is_named_with_its_field(sandbox: SandboxServer, tmp_path: Path) -> None:
+    mappings = [
+        {"record_field": "revenue", "marketo_object": "lead", "marketo_field": "annualRevenue"},
+        {"record_field": "seat", "marketo_object": "program_member", "marketo_field": "seatNumber"},
+    ]
+    made = [
+        {"id": 1, "email": "a@example.org", "revenue": "12 apples"},
+        {"id": 2, "email": "b@example.org", "revenue": "12", "seat": "front row"},
+    ]
+    outcomes = by_key(deliver(sandbox, tmp_path, made, field_mappings=mappings))
+    assert {(each["category"], each["code"]) for each in outcomes.values()} == {("FIELD_INVALID", "1001")}
+    assert outcomes["1"]["detail"] == {"field": "annualRevenue", "value": "12 apples"}
+    assert outcomes["2"]["detail"] == {"field": "seatNumber", "value": "front row"}
+    assert [line["rejection"]["detail"]["value"] for line in stored(tmp_path, "rejected")] == ["12 apples", "front row"]
+
+
+def test_columns_that_no_record_had_are_warned_of(sandbox: SandboxServer, connector: Connector) -> None:
+    settings = config_for(
+        sandbox,
+        program_links=[{"event": "1", "program_id": "1004", "program_status": "Registered"}],
+        qualifier_mappings=[{"qualifier": "answer", "value": "yes", "program_status": "Attended"}],
+        record_mapping={"mapping_type": "custom", "email": "mail", "event": "event"},
+    )
+    run = connector.write(settings, [record({"email": "a@example.org", "event_id": 1}), state(1)])
+    assert (run.code, run.stats) == (0, (1, 0))
+    warned = [m["log"]["message"] for m in run.of("LOG") if m["log"]["level"] == "WARN"]
+    for column in ('"mail" (record_mapping.email)', '"event" (record_mapping.event)', '"answer" (qualifier'):
+        assert sum(column in message for message in warned) == 1, column

@@ -11,7 +11,7 @@ import pytest
 from harness import QUICK, Connector, InProcess, Json, catalog_of, config_for, record, state
 from strict_marketo import Answer, StrictMarketo, html, redirect, refuse
 
-from destination_marketo_programs.delivery.leads import NewLeads
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.failures import ConfigurationError
 from destination_marketo_programs.marketo.errors import ConfigurationFaultError
 

@@ -10,7 +10,7 @@ import restarts
 from harness import InProcess, record, state
 from restarts import Attempt
 
-from destination_marketo_programs.delivery.leads import NewLeads
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:

@@ -188,6 +188,16 @@ class StateView:
             partition_id = store.partitions[partition]
             return store.insert_lead(dict(fields), partition_id, self._instance.clock.now(), lead_id)
 
+    def change_lead(self, lead_id: int, fields: Json) -> None:
+        """Correct fields of a lead, as a user of Marketo might.
+
+        Raises:
+            KeyError: no such lead.
+        """
+        store = self._instance.store
+        with store.lock:
+            store.update_lead(store.leads[lead_id], dict(fields), self._instance.clock.now())
+
     def remove_lead(self, lead_id: int) -> bool:
         """Delete a lead with its memberships; False if it is not there."""
         return self._instance.store.remove_lead(lead_id)

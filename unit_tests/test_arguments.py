@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from destination_marketo_programs.arguments import Parser
+from destination_marketo_programs.arguments import Parser, add_several
 
 SECRET = "hJ8kq2Zw-not-for-any-log"
 
@@ -44,6 +44,27 @@ def test_the_choices_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "argument --port: expected one argument" in refusal(capsys, "--port")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids", "places"),
+    [
+        (["--id", "1", "2", "folder"], ["1", "2"], ["folder"]),
+        (["folder", "--id", "1", "--id", "2"], ["1", "2"], ["folder"]),
+        (["--id", "1", "2", "--", "3"], ["1", "2"], ["3"]),
+        (["folder", "--id", "x"], ["x"], ["folder"]),
+        (["--id", "1", "folder", "2"], ["1"], ["folder", "2"]),
+        (["--id=1", "folder"], ["1"], ["folder"]),
+    ],
+)
+def test_an_option_takes_several_values_and_leaves_paths_alone(
+    arguments: list[str], ids: list[str], places: list[str]
+) -> None:
+    parser = Parser(prog="x")
+    parser.add_argument("places", nargs="*")
+    add_several(parser, "--id", str.isdecimal)
+    parsed = parser.parse(arguments)
+    assert (parsed.id, parsed.places) == (ids, places)
 
 
 @pytest.mark.parametrize("command", ["check", "write", "discover", "plan", "retry", "reconcile"])

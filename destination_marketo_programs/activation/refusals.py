@@ -15,7 +15,7 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.text import Names, did_you_mean, joined, listed, nearest, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
@@ -30,6 +30,23 @@ _MOST_GUESSES = 3
 def any_object(streams: Iterable[ConfiguredStream]) -> bool:
     """Whether any stream is for an object; then all fields have to be known, those of memberships as well."""
     return any(stream.destination_object_name for stream in streams)
+
+
+def problems_that_apply(
+    problems: Iterable[Problem], settings: Settings, streams: Sequence[ConfiguredStream]
+) -> Iterator[Problem]:
+    """Problems of the configuration, without those that ask for a column if every stream is for an object.
+
+    Objects have a column for the number of scans and one for the lookup field, whatever record and field mappings say.
+    """
+    only_objects = bool(streams) and all(stream.destination_object_name for stream in streams)
+    for problem in problems:
+        match problem.location:
+            case ("program_links", int(), "lead_scan_threshold") if only_objects:
+                continue
+            case ("lead_sync", "lookup_field") if only_objects and settings.lead_sync.lookup_field.casefold() != "id":
+                continue
+        yield problem
 
 
 def object_problems(settings: Settings) -> Callable[[ConfiguredStream], Iterator[Problem]]:

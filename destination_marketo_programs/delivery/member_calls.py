@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from destination_marketo_programs.delivery.endpoints import PeopleAndMembers
-    from destination_marketo_programs.delivery.memberships import Membership
+    from destination_marketo_programs.delivery.member_fields import Membership
     from destination_marketo_programs.marketo.rows import RowReply
     from destination_marketo_programs.model import LeadFields
 

@@ -6,9 +6,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET
 
 from destination_marketo_programs.delivery.entry import Entry, target_in
+from destination_marketo_programs.delivery.field_at_fault import with_field
+from destination_marketo_programs.delivery.member_fields import MemberFieldStage, Membership
+from destination_marketo_programs.delivery.member_results import RESULTS, MemberResults
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
 from destination_marketo_programs.marketo.errors import (
     ALREADY_IN_OR_PAST_STATUS,
@@ -17,22 +19,17 @@ from destination_marketo_programs.marketo.errors import (
     category_for,
 )
 from destination_marketo_programs.marketo.rows import MAX_ROWS_PER_CALL
-from destination_marketo_programs.outcomes import Category, Refusal, Result
+from destination_marketo_programs.outcomes import Category, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from destination_marketo_programs.delivery.leads import NewLeads
-    from destination_marketo_programs.delivery.member_calls import FieldReplies, MemberCalls
+    from destination_marketo_programs.delivery.member_calls import MemberCalls
+    from destination_marketo_programs.delivery.new_leads import NewLeads
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.delivery.statuses import Statuses
     from destination_marketo_programs.marketo.rows import RowReply
     from destination_marketo_programs.model import LeadFields, Target
-
-
-RESULTS = {"created": Result.CREATED, "updated": Result.UPDATED, "": Result.UNCHANGED}
-"""What Marketo says of a membership that is as wanted -> result."""
-_UPDATED, _UNCHANGED = Result.UPDATED, Result.UNCHANGED  # for each record: members of an Enum are slow to find
 
 
 def denied(reply: RowReply) -> bool:
@@ -52,26 +49,6 @@ class Batch(msgspec.Struct, gc=False):
     groups: dict[int, list[Entry]]
     denials: int = 0
     denied_since: float = 0.0
-
-
-class Membership(msgspec.Struct, gc=False):
-    """A lead that is in a program now, and whose membership fields are to be written."""
-
-    program_id: int
-    status: str
-    lead_id: int
-    result: Result
-    reply: RowReply
-    entries: list[Entry]
-
-    def parts(self) -> list[LeadFields]:
-        """Different membership fields of the entries, in order of arrival."""
-        parts: list[LeadFields] = []
-        for entry in self.entries:
-            fields = entry.person.member_fields
-            if fields and (not parts or parts[-1] != fields):
-                parts.append(fields)
-        return parts
 
 
 class _Program:
@@ -125,7 +102,7 @@ class MembershipStage:
         self.fields = MemberFieldStage(calls, self._fields_written)
         self._calls = calls
         self._statuses = statuses
-        self._settle = settle
+        self._results = MemberResults(settle)
         self._denied = denied
         self._new = new
         self._clock = clock
@@ -144,20 +121,11 @@ class MembershipStage:
             for target in entry.targets:
                 self.accept_target(entry, target, lead_id)
         elif len(quiet) == len(entry.targets):
-            self._settle_quiet(entry, lead_id)
+            self._results.quiet(entry, lead_id)
         else:
             for target in entry.targets:
                 if target.program_id not in quiet:
                     self.accept_target(entry, target, lead_id)
-
-    def _settle_quiet(self, entry: Entry, lead_id: int) -> None:
-        """The lead is there: what memory knows of the other programs holds."""
-        if entry.quiet is None:
-            return
-        quiet, entry.quiet = entry.quiet, None
-        for target in entry.targets:
-            if target.program_id in quiet:
-                self._settle.deliver(entry, target, lead_id, Result.UNCHANGED, None)
 
     def accept_target(self, entry: Entry, target: Target, lead_id: int) -> None:
         """Let a record become a member of one program. Of several statuses for one lead, the highest is sent."""
@@ -172,15 +140,13 @@ class MembershipStage:
     def _place(self, program: _Program, entry: Entry, target: Target, lead_id: int) -> None:
         status = target.program_status
         if program.sent and self._would_move_back(program, target, lead_id):
-            self._settle.supersede(entry, target, lead_id, None)
-            self._settle_quiet(entry, lead_id)
+            self._results.superseded(entry, target, lead_id)
             return
         if self._highest is not None and lead_id not in program.refused:
             before = self._highest(lead_id, target.program_id)
             if before is not None and self._statuses.further(target.program_id, before, status):
                 if not entry.person.member_fields:
-                    self._settle.deliver(entry, target, lead_id, Result.UNCHANGED, None)
-                    self._settle_quiet(entry, lead_id)
+                    self._results.kept(entry, target, lead_id)
                     return
                 # Its fields are written all the same, to the membership as it was.
                 status = before
@@ -310,7 +276,7 @@ class MembershipStage:
                     # The lead stays in flight until its fields are written, so that nothing overtakes them.
                     self.fields.accept(Membership(batch.program_id, batch.status, lead_id, result, reply, entries))
                     continue
-                self._delivered(batch.program_id, batch.status, lead_id, result, reply, entries)
+                self._results.delivered(batch.program_id, batch.status, lead_id, result, reply, entries)
             elif denied(reply) and lead_id in self._new:
                 again[lead_id] = entries
                 continue
@@ -346,8 +312,7 @@ class MembershipStage:
         for entry in entries:
             target = target_in(entry, batch.program_id)
             if target.program_status == batch.status:
-                self._settle.reject(entry, target, refusal, lead_id)
-                self._settle_quiet(entry, lead_id)
+                self._results.refused(entry, target, lead_id, refusal)
             else:
                 lower.append(entry)
         for entry in lower:
@@ -367,30 +332,6 @@ class MembershipStage:
                 self._waiting -= 1
                 self._place(program, entry, target_in(entry, program_id), lead_id)
 
-    def _delivered(
-        self,
-        program_id: int,
-        status: str,
-        lead_id: int,
-        result: Result,
-        reply: RowReply,
-        entries: Sequence[Entry],
-    ) -> None:
-        """Of several records that one call settles, the first carries Marketo's answer."""
-        before = reply.before
-        settle = self._settle
-        for entry in entries:
-            target = target_in(entry, program_id)
-            if target.program_status == status:
-                message = reply.message if result is _UPDATED else None
-                settle.deliver(entry, target, lead_id, result, reply.request_id, before=before, message=message)
-                result = _UNCHANGED
-                before = before if before is UNSET else status
-            else:
-                settle.supersede(entry, target, lead_id, status)
-            if entry.quiet is not None:
-                self._settle_quiet(entry, lead_id)
-
     def _fields_written(self, membership: Membership, refused: Sequence[tuple[LeadFields, RowReply]]) -> None:
         program_id, lead_id = membership.program_id, membership.lead_id
         taken: list[Entry] = []
@@ -400,87 +341,10 @@ class MembershipStage:
                 taken.append(entry)
                 continue
             refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
-            self._settle.reject(entry, target_in(entry, program_id), refusal, lead_id)
-            self._settle_quiet(entry, lead_id)
-        self._delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
+            refusal = with_field(refusal, entry.person.member_fields)
+            self._results.refused(entry, target_in(entry, program_id), lead_id, refusal)
+        self._results.delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
         self._free(self._programs[program_id], program_id, (lead_id,))
-
-
-class MemberFieldStage:
-    """Memberships whose fields wait to be written, by program.
-
-    Args:
-        calls: makes the calls.
-        written: told each membership with the fields that were refused.
-    """
-
-    full = False
-
-    def __init__(
-        self,
-        calls: MemberCalls,
-        written: Callable[[Membership, Sequence[tuple[LeadFields, RowReply]]], None],
-    ) -> None:
-        self.in_flight = 0
-        self._calls = calls
-        self._written = written
-        self._waiting: dict[int, list[Membership]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def accept(self, membership: Membership) -> None:
-        """Let a membership's fields be written."""
-        self._waiting.setdefault(membership.program_id, []).append(membership)
-
-    def oldest(self) -> float:
-        """See `Stage`."""
-        return min(map(_oldest_of, self._waiting.values()), default=NEVER)
-
-    def due_in(self, now: float) -> float:  # noqa: ARG002 - nothing is timed here
-        """See `Stage`."""
-        return NEVER
-
-    def advance(self, now: float, *, ended: bool) -> None:
-        """See `Stage`."""
-
-    def lost(self) -> None:
-        """See `Stage`."""
-        self.in_flight -= 1
-
-    def take(self, why: Why, now: float) -> Call | None:  # noqa: ARG002 - nothing is timed here
-        """See `Stage`."""
-        waiting = self._waiting
-        if not waiting:
-            return None
-        program_id = max(waiting, key=lambda key: len(waiting[key]))
-        if why is Why.OLD:
-            program_id = min(waiting, key=lambda key: _oldest_of(waiting[key]))
-        elif why is Why.FULL and len(waiting[program_id]) < MAX_ROWS_PER_CALL:
-            return None
-        of_program = waiting.pop(program_id)
-        memberships, rest = of_program[:MAX_ROWS_PER_CALL], of_program[MAX_ROWS_PER_CALL:]
-        if rest:
-            waiting[program_id] = rest
-        self.in_flight += 1
-        return Call(
-            self,
-            lambda: self._calls.write_fields(program_id, memberships),
-            lambda replies: self._finish(memberships, replies),
-        )
-
-    def _finish(self, memberships: Sequence[Membership], replies: FieldReplies) -> None:
-        self.in_flight -= 1
-        refused: dict[int, list[tuple[LeadFields, RowReply]]] = {}
-        for membership, fields, reply in replies:
-            if not reply.status:
-                refused.setdefault(membership.lead_id, []).append((fields, reply))
-        for membership in memberships:
-            self._written(membership, refused.get(membership.lead_id, ()))
-
-
-def _oldest_of(memberships: Sequence[Membership]) -> float:
-    return min([membership.entries[0].born for membership in memberships])
 
 
 def _has_fields(entries: Sequence[Entry]) -> bool:

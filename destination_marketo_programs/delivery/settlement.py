@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from destination_marketo_programs.delivery.blame import refused_value
 from destination_marketo_programs.delivery.entry import Best
+from destination_marketo_programs.delivery.lead_rows import MATCHED, REMEMBERED
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
 
@@ -178,10 +180,13 @@ class Settlement:
         self._close(entry)
 
     def remember(self, entry: Entry, target: Target, lead_id: int | None) -> None:
-        """Nothing new is said of this record and program: nothing was sent."""
-        self.tally.remembered += 1
-        entry.sent = None
+        """Nothing new is said of this record and program: nothing was sent, unless fields of the lead were."""
+        action = entry.lead_action
+        if action is None or action == MATCHED:
+            self.tally.remembered += 1
+            entry.lead_action = REMEMBERED
         self.deliver(entry, target, lead_id, Result.UNCHANGED, None)
+        entry.lead_action = action
 
     def supersede(self, entry: Entry, target: Target, lead_id: int | None, by_status: str | None) -> None:
         """Another status for the same lead and program, one that counts for more, is sent in its place.
@@ -202,6 +207,8 @@ class Settlement:
 
     def reject(self, entry: Entry, target: Target, refusal: Refusal, lead_id: int | None = None) -> None:
         """This record will not become a member of this program without somebody's help."""
+        if refusal.category is Category.FIELD_INVALID and refusal.detail is None and refusal.message:
+            refusal = refusal._replace(detail=refused_value(entry.whole or entry.person, refusal.message))
         outcome = self._outcome(entry, target, Result.REJECTED, lead_id)
         self._refuse(entry.ticket, entry.stream, outcome, refusal)
         if entry.rejections is None:

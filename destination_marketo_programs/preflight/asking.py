@@ -256,7 +256,7 @@ class _Inquiry:
                 things = self._denied.setdefault(need, [])
                 if what not in things:
                     things.append(what)
-            else:
+            elif need is not Need.NOTHING:
                 self._note(error, what)
         else:
             self._answered = True

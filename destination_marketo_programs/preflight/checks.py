@@ -90,16 +90,18 @@ def run_preflight(
     catalog = catalog_of(facts)
     statuses = Statuses(facts.programs, facts.channels or {})
     lookup = list(lookup_problems(settings, facts))
+    budget = list(budget_problems(settings, facts.used_today, now()))
     problems = [
         *_without_consequences(config_problems, settings, facts, lookup),
-        *facts.problems,
+        # A budget that was used up before is also why the checks could not go on: one slip is one problem.
+        *(problem for problem in facts.problems if problem.location not in {each.location for each in budget}),
         *program_problems(settings, facts),
         *statuses.problems(settings),
         *field_problems(settings, facts),
         *lookup,
         *partition_problems(settings, facts),
         *storage_problems(settings, store, raise_transient=raise_transient),
-        *budget_problems(settings, facts.used_today, now()),
+        *budget,
     ]
     notes = [
         *link_notes(settings.program_links),

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 
+from destination_marketo_programs.arguments import add_several
 from destination_marketo_programs.config import (
     JsonFileError,
     Settings,
@@ -72,8 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUTCOMES",
         help="outcome files, folders that hold them, or s3://bucket/path (default: the configuration's storage)",
     )
-    parser.add_argument(
-        "--program", nargs="+", action="extend", default=[], metavar="ID", help="only these programs, by ID or URL"
+    add_several(
+        parser,
+        "--program",
+        _is_program,
+        metavar="ID",
+        help="only these programs, by ID or URL: one or more, and the option may be given several times",
     )
     parser.add_argument("--since", metavar="DATE", default="", help="only leads delivered since then, e.g. 2026-11-20")
     parser.add_argument(
@@ -257,8 +262,7 @@ def _command(args: argparse.Namespace) -> str:
         words += ["--program", program]
     if args.max_export_mb != DEFAULT_EXPORT_MB:
         words += ["--max-export-mb", str(args.max_export_mb)]
-    if args.outcomes:
-        words += ["--", *args.outcomes] if args.program else args.outcomes
+    words += args.outcomes
     return shlex.join(words)
 
 
@@ -288,6 +292,14 @@ def _connect(
         read_only=read_only,
     )
     return RestMarketo(client)
+
+
+def _is_program(text: str) -> bool:
+    try:
+        parse_program_id(text)
+    except UnusableTextError:
+        return False
+    return True
 
 
 def _programs(given: Sequence[str]) -> frozenset[int]:

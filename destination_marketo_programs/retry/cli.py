@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from destination_marketo_programs.arguments import add_several
 from destination_marketo_programs.config import JsonFileError, load_settings, read_json_file, runs_in_cloud
 from destination_marketo_programs.outcomes import Category
 from destination_marketo_programs.people import tell
@@ -31,13 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "outcomes", nargs="+", metavar="OUTCOMES", help="outcome files, folders that hold them, or s3://bucket/path"
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, a JSON file")
-    parser.add_argument(
+    add_several(
+        parser,
         "--category",
-        action="append",
-        default=[],
+        lambda text: text in set(Category),
         choices=[str(category) for category in Category],
         metavar="CATEGORY",
-        help="send only records of this category, e.g. DUPLICATE_LEADS; may be given several times",
+        help="send only records of these categories, e.g. DUPLICATE_LEADS: one or more, and the option may be given "
+        "several times",
     )
     parser.add_argument("--edit", metavar="FILE", help="the page's CSV with corrected cells")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")

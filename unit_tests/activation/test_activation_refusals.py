@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_marketo_programs.activation.objects import ObjectSchemas
-from destination_marketo_programs.activation.refusals import any_object, column_problems, object_problems
+from destination_marketo_programs.activation.refusals import (
+    any_object,
+    column_problems,
+    object_problems,
+    problems_that_apply,
+)
 from destination_marketo_programs.catalog import ConfiguredStream, stream_problems
 from destination_marketo_programs.config import Settings, load_settings
 from destination_marketo_programs.mapping import FieldCatalog, WritableField
@@ -89,6 +94,33 @@ def test_a_column_that_the_object_lacks() -> None:
     assert problem.startswith("catalog.streams[3].stream.json_schema.properties.event: ")
     (problem,) = columns_refused(stream("Program members", "email", "firstname", "event"))
     assert 'Did you mean "firstName"?' in problem
+
+
+@pytest.mark.parametrize(
+    ("objects", "lookup_field", "paths"),
+    [
+        (["Program 1004", "Program members"], "badge", []),
+        (["Program 1004", ""], "badge", ["program_links[0].lead_scan_threshold", "lead_sync.lookup_field"]),
+        (["Program 1004"], "id", ["lead_sync.lookup_field"]),
+        ([], "email", ["program_links[0].lead_scan_threshold"]),
+    ],
+)
+def test_no_column_has_to_be_named_that_every_object_has(
+    objects: list[str], lookup_field: str, paths: list[str]
+) -> None:
+    links = [{"event": "1", "program_id": "1004", "program_status": "Registered", "lead_scan_threshold": 2}]
+    config = {
+        "domain_url": "https://123-ABC-456.mktorest.com",
+        "client_id": "id",
+        "client_secret": "secret",
+        "program_links": links,
+        "record_mapping": {"mapping_type": "custom"},
+        "lead_sync": {"lookup_field": lookup_field},
+    }
+    loaded = load_settings(config, cloud=False)
+    assert loaded.settings is not None
+    streams = [stream(name) for name in objects]
+    assert [problem.path for problem in problems_that_apply(loaded.problems, loaded.settings, streams)] == paths
 
 
 def test_columns_that_the_object_lacks_are_one_problem_for_each_stream() -> None:

@@ -10,10 +10,11 @@ from destination_marketo_programs.delivery.creates import Creates
 from destination_marketo_programs.delivery.entry import Entry, Holding
 from destination_marketo_programs.delivery.lead_calls import LeadCalls
 from destination_marketo_programs.delivery.lead_rows import LeadPolicy
-from destination_marketo_programs.delivery.leads import Leads, NewLeads
+from destination_marketo_programs.delivery.leads import Leads
 from destination_marketo_programs.delivery.ledger import Ledger, Segment
 from destination_marketo_programs.delivery.member_calls import MemberCalls
 from destination_marketo_programs.delivery.memberships import MembershipStage
+from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.delivery.settlement import Settlement
 from destination_marketo_programs.delivery.statuses import Statuses
 from destination_marketo_programs.delivery.tally import Tally

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from destination_marketo_programs.delivery.member_calls import MemberCalls, ProgramGoneError
-from destination_marketo_programs.delivery.memberships import Membership
+from destination_marketo_programs.delivery.member_fields import Membership
 from destination_marketo_programs.marketo.api import row_bytes
 from destination_marketo_programs.marketo.errors import ConfigurationFaultError, NotFoundError, RefusedError
 from destination_marketo_programs.marketo.rows import MAX_BODY_BYTES, RowReply

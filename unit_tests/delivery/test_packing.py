@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_marketo_programs.delivery.entry import BYTES_BESIDE_LINE, BYTES_OF_FIELD, Holding
-from destination_marketo_programs.delivery.leads import NewLeads
+from destination_marketo_programs.delivery.new_leads import NewLeads
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"))

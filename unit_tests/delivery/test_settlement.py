@@ -295,6 +295,26 @@ def test_outcomes_are_counted_for_states_that_want_them(build: Build) -> None:
     assert other.ticket.outcomes == {}
 
 
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ("Invalid value '12 apples'. Required of type 'currency'", {"field": "annualRevenue", "value": "12 apples"}),
+        ("Invalid value '7'. Required of type 'date'", {"field": "lastScanAt", "value": "7"}),
+        ("Field 'title' not found", {"field": "title", "value": "Boss"}),
+        ("Invalid value 'Boss' for field title", {"field": "title", "value": "Boss"}),
+        ("Invalid value 'Boss'", None),
+        ("Invalid value 'currency'", None),
+        ("Value for field 'other' exceeds max length", None),
+    ],
+)
+def test_a_value_that_marketo_refuses_is_named(build: Build, message: str, detail: dict[str, str] | None) -> None:
+    bench = Bench()
+    fields = {"annualRevenue": "12 apples", "lastScanAt": 7, "title": "Boss", "firstName": "Boss", "notes": None}
+    entry = build.entry(PERSON, fields)
+    bench.settlement.reject(entry, entry.targets[0], Refusal(Category.FIELD_INVALID, "1001", message, "r#1"))
+    assert bench.outcome.detail == detail
+
+
 # --- log -----------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Syncs in a row against a model in plain dictionaries: what sources and people in Marketo do, and kills anywhere."""
+"""Syncs in a row against a model in plain dictionaries: what sources and people do, and kills at any point."""
 
 from __future__ import annotations
 

@@ -287,8 +287,9 @@ def test_an_endpoint_that_fails(fault: Fault, checks: Checks, snapshot: Snapshot
     assert re.sub(r"request \S+\)", "request …)", text) == snapshot
 
 
-def test_usage_that_is_refused_is_a_note_only(checks: Checks, snapshot: SnapshotAssertion) -> None:
-    checks.server.faults.add(Fault(endpoint="usage.today", code="603"))
+@pytest.mark.parametrize("code", ["603", "610"])
+def test_usage_that_is_refused_is_a_note_only(checks: Checks, snapshot: SnapshotAssertion, code: str) -> None:
+    checks.server.faults.add(Fault(endpoint="usage.today", code=code, times=None))
 
     preflight = checks.run({"delivery": {"daily_call_budget": 100}})
 
@@ -307,6 +308,12 @@ def test_a_budget_that_is_used_up_is_told_with_everything_else(checks: Checks, s
 
     assert told(preflight) == snapshot
     assert preflight.used_today == 40_120
+
+
+def test_a_budget_that_is_used_up_and_too_small_for_the_checks_is_one_problem(checks: Checks) -> None:
+    checks.server.state.set_usage("connector-api@example.com", 500)
+    (problem,) = checks.run({"delivery": {"daily_call_budget": 2}}).problems
+    assert "has made 500 calls today, and the budget is 2" in str(problem)
 
 
 def test_a_budget_too_small_for_the_checks(checks: Checks, snapshot: SnapshotAssertion) -> None:
