@@ -139,7 +139,11 @@ class Run:
         self._between.close()
         if self._store.location is not None:
             open_records = self.tally.records_read - self.tally.records_settled
-            left = f"{open_records:,} records were read and are sent again." if open_records else ""
+            left = (
+                f"{counted(open_records, 'record')} read and not settled; the next sync sends them again."
+                if open_records
+                else ""
+            )
             try:
                 self._journal.close(
                     ending,
