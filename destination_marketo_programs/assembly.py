@@ -39,7 +39,7 @@ from destination_marketo_programs.storage import StorageError
 from destination_marketo_programs.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from destination_marketo_programs.delivery.entry import Entry
     from destination_marketo_programs.delivery.ledger import Acknowledgement
@@ -138,7 +138,11 @@ class Run:
         self._between.close()
         if self._store.location is not None:
             open_records = self.tally.records_read - self.tally.records_settled
-            left = f"{open_records:,} records were read and are sent again." if open_records else ""
+            left = (
+                f"{counted(open_records, 'record')} read and not settled; the next sync sends them again."
+                if open_records
+                else ""
+            )
             try:
                 self._journal.close(
                     ending,
@@ -281,6 +285,10 @@ class Run:
 
     # --- what it says of itself --------------------------------------------------------------------------------
 
+    def warnings(self) -> Iterator[str]:
+        """What hints at a mistake of the configuration, once everything is read; in sentences."""
+        return self._mappers.absent_columns()
+
     def summary(self) -> str:
         """The text that ends the run."""
         gate = self._client.gate
@@ -295,7 +303,6 @@ class Run:
             pace=f"{self.tally.records_settled / seconds:,.1f} records per second over {seconds:,.0f} s."
             + (slowed if gate.slowed_down else ""),
             programs=self._preflight.programs,
-            notes=self._mappers.absent_columns(),
         )
         if self.dry_run is None:
             return text

@@ -134,6 +134,7 @@ def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: S
         if category == "FIELD_INVALID":
             ours = "takes" if field == "firstName" else "Invalid data type in field "
             assert ours in outcome["message"], field
+    assert outcomes["213"]["detail"] == {"field": "annualRevenue", "value": "1 million, at least"}
     assert outcomes["813"]["message"] == "Something that no table knows"
     rejected = {line["record"]["data"]["id"] for line in stored(tmp_path, "rejected")}
     assert rejected == {int(key) for key, category in wanted.items() if category}

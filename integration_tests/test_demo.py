@@ -53,11 +53,10 @@ class Demo:
         self.folder = folder
         self.finished = run_demo(folder)
         self.output = folder / "demo-output"
-        self.outcomes = [
-            json.loads(line)
+        self.outcomes, self.later_outcomes = (
+            [json.loads(line) for line in path.read_text().splitlines()]
             for path in sorted((self.output / "outcomes").rglob("outcomes-*.jsonl"))
-            for line in path.read_text().splitlines()
-        ]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +172,29 @@ def test_it_ends_with_three_sentences_in_the_counts_of_the_page(demo: Demo) -> N
     assert int(told[1]) + int(told[3]) + int(told[4]) == 500
 
 
+def test_a_second_sync_says_what_was_sent_and_what_was_not(demo: Demo) -> None:
+    told = re.search(
+        r"The same captures again, an hour later\n(?:.*\n)*?"
+        r"(\d+) captures did not change: nothing was sent for them\.\n"
+        r'1 capture has a new job title at the source: only that field was sent \("Head of Everything"\)\.\n'
+        r'1 job title was corrected in Marketo by sales: the correction stays \("Chief Happiness Officer"\)\.\n',
+        demo.finished.stdout,
+    )
+    assert told is not None, demo.finished.stdout
+    said: dict[str, set[str | None]] = {}
+    for outcome in demo.later_outcomes:
+        if outcome["outcome"] != "skipped":
+            said.setdefault(outcome["record_key"], set()).add(outcome["lead_action"])
+    assert int(told[1]) == sum(actions == {"remembered"} for actions in said.values()) > 350
+    written = [o for o in demo.later_outcomes if o["lead_action"] == "updated" and o["outcome"] != "rejected"]
+    assert len({outcome["record_key"] for outcome in written}) == 1
+    assert {outcome["outcome"] for outcome in written} == {"unchanged"}
+    assert not any(outcome["outcome"] in {"created", "updated"} for outcome in demo.later_outcomes)
+
+
 def test_the_page_has_the_rejected_records_behind_it(demo: Demo) -> None:
     """Names and addresses, which the outcomes alone do not hold."""
-    (rejected,) = (demo.output / "outcomes").rglob("rejected-*.jsonl")
+    rejected = min((demo.output / "outcomes").rglob("rejected-*.jsonl"))
     named = [json.loads(line)["record"]["data"]["lastName"] for line in rejected.read_text().splitlines()]
     page = (demo.output / "report.html").read_text()
     assert len(named) > 50

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from destination_marketo_programs.report.writing import summary_of
 from destination_marketo_programs.storage.reader import iter_outcomes
-from marketo_programs_demo import scenario, telling
+from marketo_programs_demo import later, scenario, telling
 from marketo_programs_demo.files import DEFAULT_OUTPUT, DemoFiles
 from marketo_programs_demo.steps import DemoError, run_check, run_report, run_write
 from marketo_sandbox.server import SandboxServer
@@ -79,7 +79,7 @@ def _sandbox(files: DemoFiles) -> Iterator[SandboxServer]:
 
 
 def _run(files: DemoFiles, sandbox: SandboxServer, count: int, console: Console) -> None:
-    """One sync from seeding to page. What a later sync adds goes between `run_write` and the tables.
+    """One sync from seeding to page, and a second one of the same captures.
 
     Raises:
         DemoError: a step failed.
@@ -102,6 +102,11 @@ def _run(files: DemoFiles, sandbox: SandboxServer, count: int, console: Console)
     run_report(files)
     members = sum(sum(found.values()) for found in sandbox.state.status_counts().values())
     console.print(f"\n{telling.what_happened(summary_of(files.new_files()).leads, members)}", soft_wrap=True)
+    if later.remembers(files):
+        console.print("\nThe same captures again, an hour later")
+        told = later.sync_again(files, sandbox, sample, console)
+        if told is not None:
+            console.print(telling.second_sync(told), soft_wrap=True)
     console.print(f"\n{telling.where_things_are(files)}\nDone in {time.monotonic() - started:.1f} s.\n", soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -22,8 +23,7 @@ _LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost"})
 class DemoFiles:
     """Where the demo puts things, in one folder that is made if necessary.
 
-    A configuration that is there is kept, with whatever its user changed. Outcomes of earlier demos stay, and
-    `new_files` leaves them out.
+    A configuration that is there is kept, with whatever its user changed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,11 +32,10 @@ class DemoFiles:
         self.config = folder / "config.json"
         self.catalog = folder / "catalog.json"
         self.messages = folder / "messages.jsonl"
-        self.answers = folder / "answers.jsonl"
+        self.later_messages = folder / "messages-later.jsonl"
         self.outcomes = folder / "outcomes"
         self.report = folder / "report.html"
         self.config_was_there = self.config.exists()
-        self._earlier = frozenset(self.outcomes.rglob("*.jsonl"))
 
     def port(self) -> int:
         """The port that the sandbox has to have: that of the configuration that is there, else 0 for any.
@@ -63,7 +62,14 @@ class DemoFiles:
         return port
 
     def write(self, sandbox: SandboxServer, sample: list[Json]) -> None:
-        """Write catalog and input, and the configuration if there is none."""
+        """Write catalog and input, and the configuration if there is none.
+
+        Outcomes of an earlier demo go to a folder beside: they are about another sandbox, and would be taken for the
+        memory of what was sent to this one.
+        """
+        if self.outcomes.exists():
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+            self.outcomes.rename(self.folder / f"outcomes-before-{stamp}")
         if not self.config_was_there:
             outcomes = self.outcomes.resolve()
             config = scenario.demo_config(sandbox.url, sandbox.client_id, sandbox.client_secret, outcomes)
@@ -72,13 +78,12 @@ class DemoFiles:
         self.messages.write_text("".join(line + "\n" for line in scenario.messages(sample)))
 
     def new_files(self, kind: str = "*") -> list[str]:
-        """Files of outcomes and of rejected records written since this object was made; of one kind if named.
+        """Files of outcomes and of rejected records; of one kind if named.
 
         Raises:
             DemoError: there are none.
         """
-        found = (path for path in sorted(self.outcomes.rglob(f"{kind}-*.jsonl")) if path not in self._earlier)
-        written = [str(path) for path in found]
+        written = [str(path) for path in sorted(self.outcomes.rglob(f"{kind}-*.jsonl"))]
         if not written:
             raise DemoError(f"write stored no outcomes in {self.outcomes}")
         return written

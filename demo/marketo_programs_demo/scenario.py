@@ -75,7 +75,7 @@ def demo_config(url: str, client_id: str, client_secret: str, outcomes: Path) ->
             },
         ],
         "record_mapping": {"mapping_type": "mobly"},
-        "lead_sync": {"duplicate_leads": "reject"},
+        "lead_sync": {"duplicate_leads": "reject", "send": "changes"},
         "field_mappings": [
             {"record_field": "numberOfScans", "marketo_object": "lead", "marketo_field": "numberOfScans"},
             {"record_field": "lastScannedBy", "marketo_object": "program_member", "marketo_field": "boothNotes"},

@@ -66,7 +66,7 @@ def run_write(files: DemoFiles, messages: Path, record_count: int, console: Cons
     error = ""
     with (
         messages.open("rb") as source,
-        files.answers.open("wb") as copy,
+        messages.with_name(messages.name.replace("messages", "answers")).open("wb") as copy,
         Progress(*columns, console=console) as progress,
         subprocess.Popen(  # noqa: S603 - this package, with files just written
             [*_COMMAND, "write", "--config", str(files.config), "--catalog", str(files.catalog)],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.storage.lines import StoredOutcome
     from destination_marketo_programs.summary import LeadCounts
     from marketo_programs_demo.files import DemoFiles
+    from marketo_programs_demo.later import Told
     from marketo_sandbox.server import SandboxServer
 
 
@@ -60,6 +61,15 @@ def what_happened(leads: LeadCounts, members: int) -> str:
         f"Of {leads.total:,} captures, {arrived:,} are in their programs; Marketo has {members:,} program members.\n"
         f"The configuration left out {leads.skipped:,}, and {leads.rejected:,} were rejected.\n"
         "The page shows the reason for each rejection and how to fix it."
+    )
+
+
+def second_sync(told: Told) -> str:
+    """What the second sync sent, and what it did not."""
+    return (
+        f"{told.remembered:,} captures did not change: nothing was sent for them.\n"
+        f'1 capture has a new job title at the source: only that field was sent ("{told.sent}").\n'
+        f'1 job title was corrected in Marketo by sales: the correction stays ("{told.kept}").'
     )
 
 
