@@ -240,6 +240,7 @@ class Run:
                 max(self._store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if self._store.location else 0.0),
                 self._watch,
             ),
+            finishing=(memberships, memberships.fields),
         )
         if self._writes_run_file:
             self._journal.keep_alive(self.tally, creates, loop.fail)
