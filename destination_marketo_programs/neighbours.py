@@ -266,7 +266,7 @@ def take_over(
             journal.write(waiting=True)
         if now() - began >= timedelta(minutes=patience_minutes):
             raise NeighbourError(
-                f"Another sync of this Marketo instance has not ended within {patience_minutes:g} minutes "
+                f"Another sync of this Marketo instance has not ended within {_minutes(patience_minutes)} "
                 f"({_described(ahead)}). Two syncs at once can create a person twice. Run them one after the other, or "
                 "raise delivery.wait_for_other_sync_minutes."
             )
@@ -292,6 +292,10 @@ def _comes_first(other: RunFile, mine: RunFile) -> bool:
     if not other.waiting:
         return True
     return mine.waiting and (other.started, other.run_id) < (mine.started, mine.run_id)
+
+
+def _minutes(number: float) -> str:
+    return "1 minute" if number == 1 else f"{number:g} minutes"
 
 
 def _described(run: RunFile) -> str:
