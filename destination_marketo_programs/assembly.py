@@ -16,6 +16,7 @@ from destination_marketo_programs.delivery.leads import Leads
 from destination_marketo_programs.delivery.ledger import Ledger
 from destination_marketo_programs.delivery.loop import Loop, Pacing
 from destination_marketo_programs.delivery.member_calls import MemberCalls
+from destination_marketo_programs.delivery.member_fields import MemberFieldStage
 from destination_marketo_programs.delivery.memberships import MembershipStage
 from destination_marketo_programs.delivery.new_leads import NewLeads
 from destination_marketo_programs.delivery.reading import Reader
@@ -243,6 +244,7 @@ class Run:
                 max(self._store.commit_interval_seconds, DURABLE_COMMIT_SECONDS if self._store.location else 0.0),
                 self._watch,
             ),
+            finishing=[stage for stage in stages if isinstance(stage, MembershipStage | MemberFieldStage)],
         )
 
     def _people(self, creates: Creates, settlement: Settlement, memory: Memory | None) -> tuple[Leads, list[Stage]]:
