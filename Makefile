@@ -65,7 +65,7 @@ qa: $(STAMP) ## Airbyte's own tools: standard tests and quality checks (900 MB)
 release-check: $(STAMP) ## build wheel and image, and try both out
 	.ci/release-check
 
-BENCHMARKS := startup check calls throughput pace marketorestpython bulk report discover mobly memory
+BENCHMARKS := startup check links script calls throughput pace marketorestpython bulk report discover mobly memory
 BENCH_VENV := .venv-marketorestpython
 
 bench: $(STAMP) $(BENCH_VENV)/.installed ## every benchmark, one after the other (20 minutes; benchmarks/README.md)

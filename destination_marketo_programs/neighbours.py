@@ -250,12 +250,7 @@ def take_over(
                     return _inherit(store, journal, others, now(), settle_seconds)
                 # Held up for so long (a slow storage, a sleeping machine), it may have been taken for dead.
                 if now() - began >= timedelta(minutes=patience_minutes):
-                    raise StorageError(
-                        "object_storage_config",
-                        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
-                        "Sync again when it is faster.",
-                        transient=True,
-                    )
+                    raise _too_slow()
                 journal.write(waiting=True)
                 continue
             # Announced as working, it looks once more: whoever did the same meanwhile is seen now.
@@ -266,7 +261,7 @@ def take_over(
             journal.write(waiting=True)
         if now() - began >= timedelta(minutes=patience_minutes):
             raise NeighbourError(
-                f"Another sync of this Marketo instance has not ended within {patience_minutes:g} minutes "
+                f"Another sync of this Marketo instance has not ended within {_minutes(patience_minutes)} "
                 f"({_described(ahead)}). Two syncs at once can create a person twice. Run them one after the other, or "
                 "raise delivery.wait_for_other_sync_minutes."
             )
@@ -276,6 +271,15 @@ def take_over(
         if not wait(LOOK_EVERY_SECONDS):
             raise Terminated
         journal.write()
+
+
+def _too_slow() -> StorageError:
+    return StorageError(
+        "object_storage_config",
+        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
+        "Sync again when it is faster.",
+        transient=True,
+    )
 
 
 def _others(store: OutcomeStore, journal: RunJournal, since: datetime) -> list[RunFile]:
@@ -292,6 +296,10 @@ def _comes_first(other: RunFile, mine: RunFile) -> bool:
     if not other.waiting:
         return True
     return mine.waiting and (other.started, other.run_id) < (mine.started, mine.run_id)
+
+
+def _minutes(number: float) -> str:
+    return "1 minute" if number == 1 else f"{number:g} minutes"
 
 
 def _described(run: RunFile) -> str:
@@ -327,6 +335,12 @@ def _inherit(
                 run.ended, run.ending = run.renewed, "killed"
                 run.left_undone = f"Taken over by run {journal.run.run_id}."
             write_run_of_another(store, run)
+    if creates_in > 0:
+        logger.info(
+            "An earlier sync may have left a create unanswered in Marketo. New people are created in %.0f seconds; "
+            "everything else continues now.",
+            creates_in,
+        )
     return Inheritance(creates_in, tuple(jobs))
 
 

@@ -16,7 +16,8 @@ from destination_marketo_programs.activation.refusals import (
     any_object,
     column_problems,
     object_problems,
-    problems_that_apply,
+    only_objects,
+    problems_for_objects,
 )
 from destination_marketo_programs.assembly import Run
 from destination_marketo_programs.catalog import Catalog, stream_problems
@@ -160,7 +161,7 @@ class Session:
         """
         settings, streams = self.settings, self.catalog.streams
         problems = [
-            *problems_that_apply(problems, settings, streams),
+            *(problems_for_objects(problems, settings) if only_objects(streams) else problems),
             *self.catalog.problems,
             *stream_problems(streams, settings.lead_sync.mode, object_problems(settings)),
         ]
@@ -231,6 +232,8 @@ class Session:
             ending = "unreachable"
             raise
         finally:
+            for sentence in run.warnings():
+                logger.warning(sentence)
             delivered = Delivered(run.tally, run.dry_run, run.summary())
             if on_summary is not None:
                 on_summary(delivered, complete=ending == "complete")

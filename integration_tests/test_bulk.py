@@ -66,7 +66,7 @@ def few_are_enough() -> Iterator[None]:
     with (
         patch("destination_marketo_programs.imports.files.rows_worth_a_job", lambda **_: 8),
         # The sandbox has several partitions, which rules files out under `auto`.
-        patch("destination_marketo_programs.assembly.why_not_by_file", return_value=None),
+        patch("destination_marketo_programs.imports.way.why_not_by_file", return_value=None),
     ):
         yield
 
@@ -106,7 +106,9 @@ def odd_record(number: int) -> tuple[Json, str | None]:
     return data, category
 
 
-@patch("destination_marketo_programs.assembly.why_not_by_file", lambda *_: None)  # the sandbox has several partitions
+@patch(
+    "destination_marketo_programs.imports.way.why_not_by_file", lambda *_: None
+)  # the sandbox has several partitions
 def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: SandboxServer, tmp_path: Path) -> None:
     made = [odd_record(number) for number in range(COUNT)]
     wanted = {str(data["id"]): category for data, category in made}
@@ -132,6 +134,7 @@ def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: S
         if category == "FIELD_INVALID":
             ours = "takes" if field == "firstName" else "Invalid data type in field "
             assert ours in outcome["message"], field
+    assert outcomes["213"]["detail"] == {"field": "annualRevenue", "value": "1 million, at least"}
     assert outcomes["813"]["message"] == "Something that no table knows"
     rejected = {line["record"]["data"]["id"] for line in stored(tmp_path, "rejected")}
     assert rejected == {int(key) for key, category in wanted.items() if category}

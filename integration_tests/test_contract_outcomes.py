@@ -676,3 +676,17 @@ def test_a_value_that_marketo_refuses_is_named_with_its_field(sandbox: SandboxSe
     assert outcomes["1"]["detail"] == {"field": "annualRevenue", "value": "12 apples"}
     assert outcomes["2"]["detail"] == {"field": "seatNumber", "value": "front row"}
     assert [line["rejection"]["detail"]["value"] for line in stored(tmp_path, "rejected")] == ["12 apples", "front row"]
+
+
+def test_columns_that_no_record_had_are_warned_of(sandbox: SandboxServer, connector: Connector) -> None:
+    settings = config_for(
+        sandbox,
+        program_links=[{"event": "1", "program_id": "1004", "program_status": "Registered"}],
+        qualifier_mappings=[{"qualifier": "answer", "value": "yes", "program_status": "Attended"}],
+        record_mapping={"mapping_type": "custom", "email": "mail", "event": "event"},
+    )
+    run = connector.write(settings, [record({"email": "a@example.org", "event_id": 1}), state(1)])
+    assert (run.code, run.stats) == (0, (1, 0))
+    warned = [m["log"]["message"] for m in run.of("LOG") if m["log"]["level"] == "WARN"]
+    for column in ('"mail" (record_mapping.email)', '"event" (record_mapping.event)', '"answer" (qualifier'):
+        assert sum(column in message for message in warned) == 1, column

@@ -625,3 +625,30 @@ def test_the_registry_entry_of_the_guide_names_what_the_metadata_names() -> None
     for name in ("dockerRepository", "dockerImageTag", "documentationUrl", "supportLevel", "releaseStage"):
         assert f"{name}: {entry[name]}\n" in metadata
     assert f"definitionId: {entry['destinationDefinitionId']}" not in metadata
+
+
+def test_objects_need_no_columns_of_record_and_field_mapping(
+    connector: Connector, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    """The scans, the answer and the lookup field have columns of their own in every object."""
+    config = config_for(
+        sandbox,
+        program_links=[link("1", 1004, lead_scan_threshold=2)],
+        qualifier_mappings=[{"qualifier": "", "value": "Demo", "program_status": "Engaged"}],
+        lead_sync={"lookup_field": "badgeId"},
+        object_storage_config={"storage_type": "Local", "path": str(tmp_path / "outcomes")},
+    )
+    records = [
+        {"badgeId": "b1", "email": "a@example.com", "scan_count": 2, "qualifier": ["Demo"]},
+        {"badgeId": "b2", "email": "b@example.com", "scan_count": 1},
+    ]
+    run = connector.run("discover", config)
+    assert (run.code, run.logs) == (0, "")
+    streams = stream("people", PROGRAM, ("badgeId", "email", "scan_count", "qualifier"), primary_key=[["badgeId"]])
+    run = connector.write(config, [*(record(each, "people") for each in records), state(1, "people")], catalog(streams))
+    assert run.code == 0, run.text
+    told = {line["record_key"]: line["category"] or line["program_status"] for line in stored(tmp_path / "outcomes")}
+    assert told == {"b1": "Engaged", "b2": "BELOW_SCAN_THRESHOLD"}
+    # An ordinary stream beside it has no such columns.
+    run = connector.write(config, [], catalog(streams, stream("others", None)))
+    assert "program_links[0].lead_scan_threshold" in run.error["message"]

@@ -354,7 +354,7 @@ def test_outcomes_go_to_a_mounted_folder_and_nowhere_else(image: Image, sandbox:
     run = image.run("write", [*image.mounted(config), "-v", f"{local}:/local"], [record({"email": "none"}), state(1)])
     assert run.code == 0, run.text[-2000:]
     stored = sorted(path.name.partition("-")[0] for path in (local / "marketo").iterdir())
-    assert stored == ["outcomes", "rejected"]
+    assert stored == ["outcomes", "rejected", "run"]
 
 
 @contextmanager

@@ -207,7 +207,9 @@ def test_of_a_run_that_was_killed_creates_and_jobs_are_inherited(store: Blobs, c
     assert [job.batch_id for job in runs["b"].imports] == [1234, None], "should this run die as well"
 
 
-def test_of_a_run_that_closed_with_creates_unanswered_these_are_inherited(store: Blobs, clock: Clock) -> None:
+def test_of_a_run_that_closed_with_creates_unanswered_these_are_inherited(
+    store: Blobs, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     seconds = [1_000.0]
     creates = Creates(lambda: seconds[0], SETTLE)
     closed = journal_of(store, "a", BEGAN - timedelta(minutes=10))
@@ -217,7 +219,9 @@ def test_of_a_run_that_closed_with_creates_unanswered_these_are_inherited(store:
     with creates:
         closed.close("stopped")
     clock.now = BEGAN
+    caplog.set_level("INFO", "airbyte.neighbours")
     assert taken_over(store, journal_of(store)).creates_in == pytest.approx(SETTLE - 30.0)
+    assert "New people are created in 65 seconds; everything else continues now." in caplog.text
 
 
 def test_of_a_run_that_closed_in_order_nothing_is_inherited(store: Blobs) -> None:

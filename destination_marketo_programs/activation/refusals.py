@@ -15,7 +15,7 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.text import Names, did_you_mean, joined, listed, nearest, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
@@ -32,19 +32,21 @@ def any_object(streams: Iterable[ConfiguredStream]) -> bool:
     return any(stream.destination_object_name for stream in streams)
 
 
-def problems_that_apply(
-    problems: Iterable[Problem], settings: Settings, streams: Sequence[ConfiguredStream]
-) -> Iterator[Problem]:
-    """Problems of the configuration, without those that ask for a column if every stream is for an object.
+def only_objects(streams: Collection[ConfiguredStream]) -> bool:
+    """Whether every stream is for an object."""
+    return bool(streams) and all(stream.destination_object_name for stream in streams)
 
-    Objects have a column for the number of scans and one for the lookup field, whatever record and field mappings say.
+
+def problems_for_objects(problems: Iterable[Problem], settings: Settings) -> Iterator[Problem]:
+    """Problems of the configuration, without those that ask for a column that every object has.
+
+    That is the number of scans, the answer, and the lookup field, whatever record and field mappings say.
     """
-    only_objects = bool(streams) and all(stream.destination_object_name for stream in streams)
     for problem in problems:
         match problem.location:
-            case ("program_links", int(), "lead_scan_threshold") if only_objects:
+            case ("program_links", int(), "lead_scan_threshold") | ("qualifier_mappings", int(), "qualifier"):
                 continue
-            case ("lead_sync", "lookup_field") if only_objects and settings.lead_sync.lookup_field.casefold() != "id":
+            case ("lead_sync", "lookup_field") if settings.lead_sync.lookup_field.casefold() != "id":
                 continue
         yield problem
 

@@ -109,6 +109,7 @@ class Holding:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = 0
+        self._packs_from = limit // 3
 
     @property
     def room(self) -> bool:
@@ -121,12 +122,14 @@ class Holding:
         self.bytes += entry.held_bytes
 
     def pack(self, entry: Entry, fields: bytes) -> None:
-        """Keep this entry's lead fields as JSON from now on.
+        """Keep this entry's lead fields as JSON from now on, unless there is room enough: packing takes time.
 
         Args:
             entry: an entry whose fields are written.
             fields: its person's fields as JSON.
         """
+        if self.bytes < self._packs_from:
+            return
         freed = BYTES_OF_FIELD * len(entry.person.fields) - len(fields)
         if freed > 0:
             entry.packed, entry.person.fields = fields, _NO_FIELDS

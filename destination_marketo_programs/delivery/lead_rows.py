@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.model import LeadFields
 
 MATCHED = "matched"
+REMEMBERED = "remembered"
+"""`lead_action` of a record that says nothing new, to a program or to all of them."""
 CREATED = "created"
 ACQUISITION_FIELD = "acquisitionProgramId"
 COMPANY_FIELDS = frozenset(

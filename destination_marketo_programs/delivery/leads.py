@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.settlement import Settlement
     from destination_marketo_programs.model import LeadFields, Target
 
-WRITTEN_LEADS_REMEMBERED = 40_000
+WRITTEN_LEADS_REMEMBERED = 30_000
 UNKNOWN_FIELDS = 0
 """Stands for the fingerprint of fields that were written before this run."""
 

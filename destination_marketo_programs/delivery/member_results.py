@@ -38,7 +38,7 @@ class MemberResults:
         quiet, entry.quiet = entry.quiet, None
         for target in entry.targets:
             if target.program_id in quiet:
-                self._settle.deliver(entry, target, lead_id, Result.UNCHANGED, None)
+                self._settle.remember(entry, target, lead_id)
 
     def superseded(self, entry: Entry, target: Target, lead_id: int) -> None:
         """A status that counts for more was sent earlier in this run."""

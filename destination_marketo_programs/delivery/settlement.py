@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from destination_marketo_programs.delivery.blame import refused_value
 from destination_marketo_programs.delivery.entry import Best
+from destination_marketo_programs.delivery.lead_rows import MATCHED, REMEMBERED
 from destination_marketo_programs.hints import hint_text
 from destination_marketo_programs.outcomes import Category, Outcome, Refusal, Result, record_ref
 
@@ -179,10 +180,13 @@ class Settlement:
         self._close(entry)
 
     def remember(self, entry: Entry, target: Target, lead_id: int | None) -> None:
-        """Nothing new is said of this record and program: nothing was sent."""
-        self.tally.remembered += 1
-        entry.sent = None
+        """Nothing new is said of this record and program: nothing was sent, unless fields of the lead were."""
+        action = entry.lead_action
+        if action is None or action == MATCHED:
+            self.tally.remembered += 1
+            entry.lead_action = REMEMBERED
         self.deliver(entry, target, lead_id, Result.UNCHANGED, None)
+        entry.lead_action = action
 
     def supersede(self, entry: Entry, target: Target, lead_id: int | None, by_status: str | None) -> None:
         """Another status for the same lead and program, one that counts for more, is sent in its place.

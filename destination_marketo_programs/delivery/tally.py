@@ -15,7 +15,7 @@ from destination_marketo_programs.summary import Counts, LeadCounts, sums
 from destination_marketo_programs.text import counted, frequent, named, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from destination_marketo_programs.outcomes import Detail
     from destination_marketo_programs.text import Named
@@ -128,7 +128,6 @@ class Tally:
         calls: str,
         pace: str,
         programs: Mapping[int, Named] = MappingProxyType({}),
-        notes: Iterable[str] = (),
     ) -> str:
         """The text that ends a run: several lines, no person data. `programs`: those in Marketo, for their names."""
         lines = ["Dry run: nothing was written to Marketo, and no STATE is acknowledged."] if dry_run else []
@@ -169,7 +168,7 @@ class Tally:
                 f"{counted(self.shared_emails, 'person', 'people')} with different keys share an email. Marketo cannot "
                 "find them by email any more; merge them, or use email as lead_sync.lookup_field."
             )
-        return "\n".join([*lines, *notes, f"Calls: {calls}", f"Pace: {pace}"])
+        return "\n".join([*lines, f"Calls: {calls}", f"Pace: {pace}"])
 
     def _program_lines(self, programs: Mapping[int, Named]) -> list[str]:
         lines = []

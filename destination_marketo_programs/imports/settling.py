@@ -9,7 +9,7 @@ from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Joined, adds_up, join, row_refusal
 from destination_marketo_programs.imports.saved import load
-from destination_marketo_programs.outcomes import Result
+from destination_marketo_programs.outcomes import Category, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.imports.saved import Record
     from destination_marketo_programs.imports.spool import Row
     from destination_marketo_programs.imports.waiting import Waiting
+    from destination_marketo_programs.outcomes import Refusal
 
 logger = logging.getLogger("airbyte.imports")
 
@@ -95,7 +96,7 @@ class Rows:
         for row in rows:
             record = load(row.record)
             entry = self._waiting.records.entry(record, row.born)
-            self._settle_row(job, row, entry)
+            self._settle_row(job, row, record, entry)
             if entry.open:
                 onward.append((row, self._waiting.records.without_first_target(record, entry)))
             else:
@@ -106,7 +107,7 @@ class Rows:
             self._waiting.next_target(row, record)
         self._waiting.leave(left, records)
 
-    def _settle_row(self, job: Job, row: Row, entry: Entry) -> None:
+    def _settle_row(self, job: Job, row: Row, record: Record, entry: Entry) -> None:
         refused = job.refused.get(row.person)
         request_id, target = job.status.request_id, entry.targets[0]
         lookup_value = read_csv_line(row.line)[0]
@@ -118,9 +119,15 @@ class Rows:
             entry.note = (None, refused.message)
             self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value=lookup_value)
         else:
-            refusal = with_field(refused.refusal, entry.person.fields, entry.person.member_fields)
+            refusal = self._with_field(refused.refusal, row, record)
             for each in entry.targets if refused.of_person else entry.targets[:1]:
                 self._settle.reject(entry, each, refusal)
+
+    def _with_field(self, refusal: Refusal, row: Row, record: Record) -> Refusal:
+        if refusal.category is not Category.FIELD_INVALID:
+            return refusal
+        person = self._waiting.records.entry_for_rest(record, row.born).person
+        return with_field(refusal, person.fields, person.member_fields)
 
 
 def shown(count: int | None) -> str:

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from destination_marketo_programs.memory.digest import Digest, Remembered, Sent
     from destination_marketo_programs.model import LeadFields, Person, Target
 
-REMEMBERED = "remembered"
-"""`lead_action` of a record that says nothing new."""
-
 
 class _Versions(msgspec.Struct):
     """Versions of one record that are under way together.
@@ -121,7 +118,7 @@ class Memory:
             target.program_id for target in entry.targets if not self._needs(remembered, target, member_fields)
         )
         if len(quiet) == len(entry.targets) and not _says_any(person, changed):
-            entry.lead_action = REMEMBERED
+            entry.sent = None
             for target in entry.targets:
                 settle.remember(entry, target, lead_id or None)
             return True

@@ -13,7 +13,8 @@ from destination_marketo_programs.activation.refusals import (
     any_object,
     column_problems,
     object_problems,
-    problems_that_apply,
+    only_objects,
+    problems_for_objects,
 )
 from destination_marketo_programs.catalog import ConfiguredStream, stream_problems
 from destination_marketo_programs.config import Settings, load_settings
@@ -96,31 +97,31 @@ def test_a_column_that_the_object_lacks() -> None:
     assert 'Did you mean "firstName"?' in problem
 
 
-@pytest.mark.parametrize(
-    ("objects", "lookup_field", "paths"),
-    [
-        (["Program 1004", "Program members"], "badge", []),
-        (["Program 1004", ""], "badge", ["program_links[0].lead_scan_threshold", "lead_sync.lookup_field"]),
-        (["Program 1004"], "id", ["lead_sync.lookup_field"]),
-        ([], "email", ["program_links[0].lead_scan_threshold"]),
-    ],
-)
-def test_no_column_has_to_be_named_that_every_object_has(
-    objects: list[str], lookup_field: str, paths: list[str]
-) -> None:
+NEEDS_COLUMNS = ["program_links[0].lead_scan_threshold", "qualifier_mappings[0].qualifier", "lead_sync.lookup_field"]
+
+
+@pytest.mark.parametrize(("lookup_field", "paths"), [("badge", []), ("id", ["lead_sync.lookup_field"])])
+def test_no_column_has_to_be_named_that_every_object_has(lookup_field: str, paths: list[str]) -> None:
     links = [{"event": "1", "program_id": "1004", "program_status": "Registered", "lead_scan_threshold": 2}]
     config = {
         "domain_url": "https://123-ABC-456.mktorest.com",
         "client_id": "id",
         "client_secret": "secret",
         "program_links": links,
+        "qualifier_mappings": [{"value": "Yes", "program_status": "Engaged"}],
         "record_mapping": {"mapping_type": "custom"},
         "lead_sync": {"lookup_field": lookup_field},
     }
     loaded = load_settings(config, cloud=False)
     assert loaded.settings is not None
-    streams = [stream(name) for name in objects]
-    assert [problem.path for problem in problems_that_apply(loaded.problems, loaded.settings, streams)] == paths
+    assert sorted(problem.path for problem in loaded.problems) == sorted(NEEDS_COLUMNS)
+    assert [problem.path for problem in problems_for_objects(loaded.problems, loaded.settings)] == paths
+
+
+def test_a_catalog_of_objects_alone_is_told_from_a_mixed_one() -> None:
+    assert only_objects([stream("Program 1004"), stream("Program members")])
+    assert not only_objects([stream("Program 1004"), stream("")])
+    assert not only_objects([])
 
 
 def test_columns_that_the_object_lacks_are_one_problem_for_each_stream() -> None:

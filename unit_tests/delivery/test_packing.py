@@ -21,7 +21,7 @@ IDS = st.lists(st.integers(1, 2_000) | st.integers(1, 2**53), max_size=60)
 
 @given(fields=st.dictionaries(st.text("abc", min_size=1), SCALARS, max_size=9))
 def test_fields_come_back_as_they_were(fields: dict[str, Any]) -> None:
-    holding = Holding(1_000_000)
+    holding = Holding(0)
     entry = Build().entry(fields=dict(fields))
     holding.take(entry)
     held = holding.bytes
@@ -35,7 +35,7 @@ def test_fields_come_back_as_they_were(fields: dict[str, Any]) -> None:
 
 
 def test_packed_fields_take_less_and_leave_other_records_alone() -> None:
-    holding = Holding(1_000_000)
+    holding = Holding(0)
     one, other = Build().entry(fields=dict(FIELDS)), Build().entry(fields=dict(FIELDS))
     holding.take(one)
     packed = msgspec.json.encode(FIELDS)
@@ -51,12 +51,24 @@ def test_packed_fields_take_less_and_leave_other_records_alone() -> None:
 
 
 def test_what_would_take_more_is_not_packed() -> None:
-    holding = Holding(1_000)
+    holding = Holding(0)
     entry = Build().entry(fields={"a": "x" * 200})
     holding.take(entry)
     holding.pack(entry, msgspec.json.encode(entry.person.fields))
     assert entry.packed is None
     assert entry.person.fields == {"a": "x" * 200}
+
+
+def test_nothing_is_packed_as_long_as_there_is_room() -> None:
+    holding = Holding(3_000_000)
+    entry = Build().entry(fields=dict(FIELDS))
+    holding.take(entry)
+    packed = msgspec.json.encode(FIELDS)
+    holding.pack(entry, packed)
+    assert entry.packed is None
+    holding.take_bytes(1_000_000)
+    holding.pack(entry, packed)
+    assert entry.packed == packed
 
 
 @given(noted=IDS, gone=IDS, asked=IDS)

@@ -50,6 +50,28 @@ def test_a_record_that_says_nothing_new_makes_no_call(world: World) -> None:
     assert sync.way.tally.remembered == 1
 
 
+def test_a_new_link_sends_the_status_alone_and_leaves_the_other_program_as_remembered(world: World) -> None:
+    target = world.build.target
+    world.sync(world.build.entry(ADA, {"title": "Dr"}, key="1", targets=[target(1)]))
+    sync = world.begin()
+    calls = len(world.marketo.calls)
+    sync.accept([world.build.entry(ADA, {"title": "Dr"}, key="1", targets=[target(1), target(2)])])
+    assert sync.finish().told() == {"1": {1: "unchanged", 2: "created"}}
+    assert endpoints(world.marketo.calls[calls:]) == ["sync_status"]
+    actions = {outcome.program_id: outcome.lead_action for outcome in outcomes(sync)}
+    assert actions == {1: "remembered", 2: "matched"}
+    assert sync.way.tally.remembered == 1
+
+
+def test_a_changed_field_is_told_for_every_program(world: World) -> None:
+    world.sync(world.record("1", title="Dr"))
+    sync = world.begin()
+    sync.accept([world.record("1", title="Prof.")])
+    sync.finish()
+    assert [(outcome.outcome, outcome.lead_action) for outcome in outcomes(sync)] == [("unchanged", "updated")]
+    assert sync.way.tally.remembered == 0
+
+
 def test_the_first_sync_sends_everything(world: World) -> None:
     assert endpoints(world.calls_of(world.record("1", title="Dr"))) == ["sync_leads", "sync_status"]
 
