@@ -250,12 +250,7 @@ def take_over(
                     return _inherit(store, journal, others, now(), settle_seconds)
                 # Held up for so long (a slow storage, a sleeping machine), it may have been taken for dead.
                 if now() - began >= timedelta(minutes=patience_minutes):
-                    raise StorageError(
-                        "object_storage_config",
-                        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
-                        "Sync again when it is faster.",
-                        transient=True,
-                    )
+                    raise _too_slow()
                 journal.write(waiting=True)
                 continue
             # Announced as working, it looks once more: whoever did the same meanwhile is seen now.
@@ -276,6 +271,15 @@ def take_over(
         if not wait(LOOK_EVERY_SECONDS):
             raise Terminated
         journal.write()
+
+
+def _too_slow() -> StorageError:
+    return StorageError(
+        "object_storage_config",
+        f"The storage takes more than {LOST_AFTER_SECONDS:.0f} seconds to list and read the run files.",
+        "Sync again when it is faster.",
+        transient=True,
+    )
 
 
 def _others(store: OutcomeStore, journal: RunJournal, since: datetime) -> list[RunFile]:

@@ -66,7 +66,7 @@ def few_are_enough() -> Iterator[None]:
     with (
         patch("destination_marketo_programs.imports.files.rows_worth_a_job", lambda **_: 8),
         # The sandbox has several partitions, which rules files out under `auto`.
-        patch("destination_marketo_programs.assembly.why_not_by_file", return_value=None),
+        patch("destination_marketo_programs.imports.way.why_not_by_file", return_value=None),
     ):
         yield
 
@@ -106,7 +106,9 @@ def odd_record(number: int) -> tuple[Json, str | None]:
     return data, category
 
 
-@patch("destination_marketo_programs.assembly.why_not_by_file", lambda *_: None)  # the sandbox has several partitions
+@patch(
+    "destination_marketo_programs.imports.way.why_not_by_file", lambda *_: None
+)  # the sandbox has several partitions
 def test_each_of_fifty_thousand_rows_gets_the_outcome_that_is_its_own(sandbox: SandboxServer, tmp_path: Path) -> None:
     made = [odd_record(number) for number in range(COUNT)]
     wanted = {str(data["id"]): category for data, category in made}

@@ -104,6 +104,21 @@ def test_our_own_budget_is_never_exceeded(sandbox: SandboxServer, connector: Con
     assert len(sandbox.state.members(1004)) >= run.states[-1]["id"]
 
 
+@pytest.mark.parametrize(("calls", "settled"), [(3, 300), (5, 600), (12, 1_800)])
+def test_the_last_calls_of_a_budget_finish_what_has_begun(
+    sandbox: SandboxServer, connector: Connector, calls: int, settled: int
+) -> None:
+    """People and membership of each three hundred: no call is spent on people whose membership can't be written."""
+    connector.check(config_for(sandbox))
+    checks = sandbox.state.calls_today()
+    config = config_for(sandbox, delivery={"daily_call_budget": 2 * checks + calls})
+    run = connector.write(config, people(3_000))
+    assert (run.code, run.error["failure_type"]) == (1, "transient_error")
+    assert run.states[-1]["id"] == settled
+    assert sum(state["destinationStats"]["recordCount"] for state in run.states) == settled
+    assert len(sandbox.state.members(1004)) == settled
+
+
 def test_a_used_up_budget_is_found_before_the_first_record(sandbox: SandboxServer, connector: Connector) -> None:
     sandbox.state.set_usage("connector-api@example.com", 500)
     run = connector.write(config_for(sandbox, delivery={"daily_call_budget": 400}), people(100))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 DUE_CHECK_SECONDS = 0.2
 EVENTS_BEFORE_DISPATCH = 8
 DEAD_ENDS_SEEN = 5
+CALLS_LEFT_PER_CALL_AT_ONCE = 4
+"""Of the day's budget: from here on what has begun is finished before anything else begins."""
 UNDURABLE_BEFORE_COMMIT = 100_000
 """Decided records after which a store that likes to gather is committed all the same."""
 STOP_GRACE_SECONDS = 5.0
@@ -88,6 +90,7 @@ class Loop:
         holding: what is held in memory.
         acknowledge: emits a STATE line with its counts.
         gate: the limits; its clock is the loop's clock.
+        finishing: stages that go first once few calls are left of a daily budget: they finish what others began.
     """
 
     def __init__(
@@ -101,10 +104,12 @@ class Loop:
         acknowledge: Callable[[Acknowledgement], None],
         gate: Gate,
         pacing: Pacing,
+        finishing: Sequence[Stage] = (),
     ) -> None:
         self._reader = reader
         self._accept = accept
         self._stages = stages
+        self._finishing = finishing
         self._settlement = settlement
         self._ledger = ledger
         self._holding = holding
@@ -287,7 +292,9 @@ class Loop:
             if now >= self._next_due_check:
                 born_before = now - self._pacing.max_batch_age_seconds
             pressed = not self._holding.room and in_flight <= 1
-            call = choose(self._stages, now, born_before, ended=self._input_ended, pressed=pressed)
+            few_left = self._gate.budget.left <= CALLS_LEFT_PER_CALL_AT_ONCE * self._pacing.concurrent_calls
+            first = self._finishing if few_left else ()
+            call = choose(self._stages, now, born_before, ended=self._input_ended, pressed=pressed, finish_first=first)
             if call is None:
                 if now >= self._next_due_check:
                     self._next_due_check = now + DUE_CHECK_SECONDS

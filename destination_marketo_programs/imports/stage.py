@@ -230,7 +230,12 @@ class ImportStage:
 
     def _uploaded(self, file: File, answer: ImportStatus | MarketoError) -> None:
         job = self._uploads.answered(file, answer)
-        if job is not None:
+        if job is None:
+            return
+        if job.status.state == JobState.COMPLETE:
+            # Done already; what came of its rows only the answer to a poll says.
+            self._jobs.next_phase(job, Phase.UNDER_WAY)
+        else:
             self._moved_on(job, job.status)
 
     # --- under way -----------------------------------------------------------------------------------------------

@@ -138,7 +138,12 @@ class Budget:
     @property
     def exhausted(self) -> bool:
         """Whether the next call would exceed the budget."""
-        return self.calls_per_day is not None and self.used_today >= self.calls_per_day
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        """Calls that the budget still allows today."""
+        return float("inf") if self.calls_per_day is None else self.calls_per_day - self.used_today
 
 
 class Gate:

@@ -103,18 +103,9 @@ def run_preflight(
         *storage_problems(settings, store, raise_transient=raise_transient),
         *budget,
     ]
-    notes = [
-        *link_notes(settings.program_links),
-        *program_notes(settings, facts),
-        *statuses.notes(settings),
-        *_column_notes(settings),
-        *field_notes(settings, catalog),
-        *partition_notes(settings, facts),
-        *budget_notes(settings, facts.used_today),
-    ]
     return Preflight(
         tell(problems, events_of(settings)),
-        notes,
+        _notes(settings, facts, statuses, catalog),
         facts.programs,
         statuses.ranks(),
         catalog,
@@ -123,6 +114,18 @@ def run_preflight(
         None if facts.partitions is None else len(facts.partitions),
         _app_address(facts.programs.values()),
     )
+
+
+def _notes(settings: Settings, facts: Facts, statuses: Statuses, catalog: FieldCatalog) -> list[str]:
+    return [
+        *link_notes(settings.program_links),
+        *program_notes(settings, facts),
+        *statuses.notes(settings),
+        *_column_notes(settings),
+        *field_notes(settings, catalog),
+        *partition_notes(settings, facts),
+        *budget_notes(settings, facts.used_today),
+    ]
 
 
 def _without_consequences(

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from destination_marketo_programs.config import LocalStorage, NoStorage, S3Storage
 
 S3_PREFIX = "s3://"
+_BESIDE = re.compile(rf"(?:{RUN_PREFIX}|{RECONCILE_PREFIX})\d{{8}}T\d{{6}}Z-\w+\.json|memory-.+\.db")
+"""Names of what a storage keeps beside outcomes and rejected records."""
 READ_BYTES = 1 << 20
 
 _NAME = re.compile(r"(?P<kind>outcomes|rejected)-(?P<start>\d{8}T\d{6}Z)-(?P<run>[A-Za-z0-9]+)-(?P<part>\d+)\.jsonl")
@@ -73,7 +75,9 @@ class Reader:
     def find_files(self, locations: Sequence[str]) -> list[OutcomeFile]:
         """See the function of this name."""
         found: dict[str, OutcomeFile] = {}
-        for location in locations:
+        # A shell makes `outcomes/*` of everything in a folder, also of what lies beside the outcomes.
+        places = [location for location in locations if not _BESIDE.fullmatch(location.rpartition("/")[2])]
+        for location in places or locations:
             files = list(self._find_s3(location) if location.startswith(S3_PREFIX) else _find_local(location))
             if not files:
                 raise StorageError(
@@ -257,7 +261,7 @@ def find_files(locations: Sequence[str]) -> list[OutcomeFile]:
     Args:
         locations: files, folders (searched with their subfolders), `s3://bucket/key` or `s3://bucket/prefix`; S3
             through the default credential chain and `AWS_ENDPOINT_URL`. A file named outright counts as outcomes
-            unless its name begins with `rejected-`.
+            unless its name begins with `rejected-`; run files, verdicts and memory are passed over.
 
     Raises:
         StorageError: a place does not exist, cannot be read, or holds no outcome file.
@@ -290,7 +294,7 @@ def _folder_of(file: OutcomeFile) -> str:
 def _file(location: str, name: str, *, named_outright: bool) -> OutcomeFile | None:
     known = _NAME.fullmatch(name)
     if known is None:
-        if not named_outright:
+        if not named_outright or _BESIDE.fullmatch(name):
             return None
         kind = Kind.REJECTED if name.startswith(f"{Kind.REJECTED}-") else Kind.OUTCOMES
         return OutcomeFile(location, name, kind, location, None, 0)

@@ -139,3 +139,13 @@ def test_whoever_waits_goes_within_his_age_while_others_keep_coming(arrivals: li
         choose(some, now, now - AGE)
         assert all(one.oldest() > now - AGE - 3 * len(some) for one in some)
     assert not any(map(len, some))
+
+
+def test_with_few_calls_left_what_has_begun_is_finished_before_anything_begins() -> None:
+    leads, members = made = stages([0.0] * 6, [0.0])
+    assert chosen(choose(made, 0.0, -NEVER, finish_first=[members])) == 1, "although it is not full"
+    assert choose(made, 0.0, -NEVER, finish_first=[members]) is None, "a call is in flight"
+    members.in_flight = 0
+    assert chosen(choose(made, 0.0, -NEVER, finish_first=[members])) == 0
+    assert choose(made, 0.0, -NEVER, finish_first=[members]) is None
+    assert (leads.taken, members.taken) == ([Why.FULL], [Why.LEFT])

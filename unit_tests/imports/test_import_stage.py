@@ -45,6 +45,16 @@ def test_few_rows_wait_for_their_age_and_then_go_over_rest_in_order(bench: Bench
     assert len(bench.stage) == 0
 
 
+def test_a_job_that_is_done_when_its_upload_is_answered_is_asked_for_its_counts(bench: Bench) -> None:
+    bench.marketo.script.append(status(1, "Complete"))
+    bench.people(WORTH)
+    bench.ended = True
+    bench.go()
+    assert bench.marketo.polled == [1]
+    assert bench.told() == {str(number): ["imported"] for number in range(WORTH)}
+    assert bench.rest == []
+
+
 def test_few_rows_go_over_rest_when_the_input_ends(bench: Bench) -> None:
     bench.people(WORTH - 1)
     bench.ended = True

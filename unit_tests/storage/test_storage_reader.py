@@ -44,6 +44,23 @@ def test_a_file_named_outright_may_have_any_name_but_rejected_ones_hold_no_outco
     assert (file.kind, file.started_at, file.run) == (Kind.OUTCOMES, None, str(tmp_path / "mine.jsonl"))
 
 
+def test_everything_of_a_folder_may_be_named_as_a_shell_does(tmp_path: Path) -> None:
+    beside = (
+        "run-20261123T100000Z-a.json",
+        "reconcile-20261123T100000Z-a.json",
+        "memory-123-ABC-456-email.db",
+    )
+    for name in beside:
+        (tmp_path / name).write_bytes(b"no outcome\n")
+    with pytest.raises(StorageError, match="no outcome file here"):
+        find_files([str(path) for path in sorted(tmp_path.iterdir())])
+    (tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl").write_bytes(lines("1"))
+    (tmp_path / "rejected-20261123T100000Z-a-00001.jsonl").write_bytes(b"{}\n")
+    places = sorted(tmp_path.iterdir())
+    assert keys(*places) == ["1"]
+    assert len(find_files([str(place) for place in places])) == 2
+
+
 @pytest.mark.parametrize("tail", [b'{"stream":"s","rec', b"\0" * 4096, b'{"stream":"s"}', b""])
 def test_an_incomplete_last_line_is_passed_over(tmp_path: Path, tail: bytes) -> None:
     (tmp_path / "outcomes-20261123T100000Z-a-00001.jsonl").write_bytes(lines("1", "2") + tail)
