@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from destination_marketo_programs.activation.refusals import (
     any_object,
     column_problems,
+    is_about_columns,
     object_problems,
-    only_objects,
-    problems_for_objects,
 )
 from destination_marketo_programs.assembly import Run
 from destination_marketo_programs.catalog import Catalog, stream_problems
@@ -37,7 +36,7 @@ from destination_marketo_programs.storage import open_store
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.intake import Intake
@@ -161,7 +160,7 @@ class Session:
         """
         settings, streams = self.settings, self.catalog.streams
         problems = [
-            *(problems_for_objects(problems, settings) if only_objects(streams) else problems),
+            *self._that_stop(problems),
             *self.catalog.problems,
             *stream_problems(streams, settings.lead_sync.mode, object_problems(settings)),
         ]
@@ -182,6 +181,15 @@ class Session:
             logger.info(note)
         found = [*preflight.problems, *column_problems(streams, settings, preflight.fields)]
         return preflight._replace(problems=found)
+
+    def _that_stop(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """The problems of the configuration, without those that records for objects do not have."""
+        streams = self.catalog.streams
+        for problem in problems:
+            if not any_object(streams) or not is_about_columns(problem, self.settings):
+                yield problem
+            elif not all(stream.destination_object_name for stream in streams):
+                logger.warning("For streams without a destination object: %s", problem)
 
     def deliver(
         self,

@@ -649,6 +649,10 @@ def test_objects_need_no_columns_of_record_and_field_mapping(
     assert run.code == 0, run.text
     told = {line["record_key"]: line["category"] or line["program_status"] for line in stored(tmp_path / "outcomes")}
     assert told == {"b1": "Engaged", "b2": "BELOW_SCAN_THRESHOLD"}
-    # An ordinary stream beside it has no such columns.
-    run = connector.write(config, [], catalog(streams, stream("others", None)))
+    # An ordinary stream beside it has no such columns: that is said, and keeps nobody else out.
+    lines = [record(records[0], "people"), state(1, "people")]
+    run = connector.write(config, lines, catalog(streams, stream("others", None)))
+    assert run.code == 0, run.text
+    assert "WARN For streams without a destination object: Program link 1" in run.logs
+    run = connector.write(config, [], catalog(stream("others", None)))
     assert "program_links[0].lead_scan_threshold" in run.error["message"]

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.activation.objects import ObjectSchemas, first_links
-from destination_marketo_programs.activation.refusals import problems_for_objects
+from destination_marketo_programs.activation.refusals import is_about_columns
 from destination_marketo_programs.arguments import Parser
 from destination_marketo_programs.commands import load, read_json
 from destination_marketo_programs.config import NoStorage
@@ -120,8 +120,9 @@ def main(arguments: list[str]) -> int:
         settings, problems = load(read_json(parsed.config, "config"), process.scrubber)
         if settings is None:
             raise ConfigurationError(problems)
-        for problem in problems_for_objects(problems, settings):
-            logger.warning("A sync would not begin: %s", problem)
+        for problem in problems:
+            if not is_about_columns(problem, settings):
+                logger.warning("A sync would not begin: %s", problem)
         found = discover(settings, _ask(settings, process))
         for warning in found.warnings:
             logger.warning(warning)

@@ -15,7 +15,7 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.text import Names, did_you_mean, joined, listed, nearest, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from destination_marketo_programs.catalog import ConfiguredStream
     from destination_marketo_programs.config import Settings
@@ -32,23 +32,17 @@ def any_object(streams: Iterable[ConfiguredStream]) -> bool:
     return any(stream.destination_object_name for stream in streams)
 
 
-def only_objects(streams: Collection[ConfiguredStream]) -> bool:
-    """Whether every stream is for an object."""
-    return bool(streams) and all(stream.destination_object_name for stream in streams)
+def is_about_columns(problem: Problem, settings: Settings) -> bool:
+    """Whether a problem of the configuration asks for a column that every object has, whatever the mappings say.
 
-
-def problems_for_objects(problems: Iterable[Problem], settings: Settings) -> Iterator[Problem]:
-    """Problems of the configuration, without those that ask for a column that every object has.
-
-    That is the number of scans, the answer, and the lookup field, whatever record and field mappings say.
+    That is the number of scans, the answer, and the lookup field.
     """
-    for problem in problems:
-        match problem.location:
-            case ("program_links", int(), "lead_scan_threshold") | ("qualifier_mappings", int(), "qualifier"):
-                continue
-            case ("lead_sync", "lookup_field") if settings.lead_sync.lookup_field.casefold() != "id":
-                continue
-        yield problem
+    match problem.location:
+        case ("program_links", int(), "lead_scan_threshold") | ("qualifier_mappings", int(), "qualifier"):
+            return True
+        case ("lead_sync", "lookup_field"):
+            return settings.lead_sync.lookup_field.casefold() != "id"
+    return False
 
 
 def object_problems(settings: Settings) -> Callable[[ConfiguredStream], Iterator[Problem]]:

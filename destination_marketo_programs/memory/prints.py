@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -32,7 +32,7 @@ _blake = hashlib.blake2b
 
 def new_salt() -> str:
     """A salt for the fingerprints of one record; 8 characters."""
-    return b64encode(os.urandom(_SALT_BYTES)).decode("ascii")
+    return b2a_base64(os.urandom(_SALT_BYTES), newline=False).decode("ascii")
 
 
 def fingerprint(value: Any, salt: bytes) -> str:
@@ -40,7 +40,8 @@ def fingerprint(value: Any, salt: bytes) -> str:
 
     Of 2^48 changed values one looks unchanged.
     """
-    return b64encode(_blake(_encode(value), digest_size=_PRINT_BYTES, salt=salt).digest()).decode("ascii")
+    digest = _blake(_encode(value), digest_size=_PRINT_BYTES, salt=salt).digest()
+    return b2a_base64(digest, newline=False).decode("ascii")
 
 
 def prints_of(person: Person, salt: str) -> dict[str, str]:

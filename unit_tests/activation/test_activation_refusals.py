@@ -12,9 +12,8 @@ from destination_marketo_programs.activation.objects import ObjectSchemas
 from destination_marketo_programs.activation.refusals import (
     any_object,
     column_problems,
+    is_about_columns,
     object_problems,
-    only_objects,
-    problems_for_objects,
 )
 from destination_marketo_programs.catalog import ConfiguredStream, stream_problems
 from destination_marketo_programs.config import Settings, load_settings
@@ -115,13 +114,8 @@ def test_no_column_has_to_be_named_that_every_object_has(lookup_field: str, path
     loaded = load_settings(config, cloud=False)
     assert loaded.settings is not None
     assert sorted(problem.path for problem in loaded.problems) == sorted(NEEDS_COLUMNS)
-    assert [problem.path for problem in problems_for_objects(loaded.problems, loaded.settings)] == paths
-
-
-def test_a_catalog_of_objects_alone_is_told_from_a_mixed_one() -> None:
-    assert only_objects([stream("Program 1004"), stream("Program members")])
-    assert not only_objects([stream("Program 1004"), stream("")])
-    assert not only_objects([])
+    left = [problem.path for problem in loaded.problems if not is_about_columns(problem, loaded.settings)]
+    assert left == paths
 
 
 def test_columns_that_the_object_lacks_are_one_problem_for_each_stream() -> None:
