@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.lead_requests import CROWD, LeadRequests
 from destination_marketo_programs.delivery.lead_rows import (
     ACQUISITION_FIELD,
@@ -281,8 +280,7 @@ class LeadCalls:
         alike = like_neighbours(row.entries)
         if len(alike) > 1:
             return self._send_parts(row, alike, send)
-        told = with_field(refusal(reply), row.on_create, row.if_blank, row.fields)
-        return [(row, row.entries, told)]
+        return [(row, row.entries, refusal(reply))]
 
     def _send_parts(self, row: LeadRow, parts: list[list[Entry]], send: Callable[[list[LeadRow]], Fates]) -> Fates:
         """Several records share the row, and perhaps only one is at fault: send them one after the other."""

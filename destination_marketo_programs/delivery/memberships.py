@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from destination_marketo_programs.delivery.entry import Entry, target_in
-from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.delivery.member_fields import MemberFieldStage, Membership
 from destination_marketo_programs.delivery.member_results import RESULTS, MemberResults
 from destination_marketo_programs.delivery.stage import NEVER, Call, Line, Timed, Why
@@ -341,7 +340,6 @@ class MembershipStage:
                 taken.append(entry)
                 continue
             refusal = Refusal(category_for(reply.code, reply.message), reply.code, reply.message, reply.request_id)
-            refusal = with_field(refusal, entry.person.member_fields)
             self._results.refused(entry, target_in(entry, program_id), lead_id, refusal)
         self._results.delivered(program_id, membership.status, lead_id, membership.result, membership.reply, taken)
         self._free(self._programs[program_id], program_id, (lead_id,))

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from destination_marketo_programs.delivery.ledger import Segment
     from destination_marketo_programs.delivery.tally import Tally
     from destination_marketo_programs.model import Target, Verdict
+    from destination_marketo_programs.outcomes import Detail
     from destination_marketo_programs.protocol import StreamKey
     from destination_marketo_programs.storage import OutcomeStore
 
 rejections_log = logging.getLogger("airbyte.rejections")
 
+NOBODY_FOUND = "Marketo has nobody with this ID or lookup value."
+SEVERAL_FOUND = "Several people in Marketo match; the most recently updated one is used."
 LOGGED_PER_CATEGORY = 100
 _UNCHANGED, _BEST_DELIVERED = Result.UNCHANGED, Best.DELIVERED  # for each record: members of an Enum are slow to find
 RETRYABLE = frozenset(
@@ -172,7 +175,7 @@ class Settlement:
         if self._stored:
             outcome = self._outcome(entry, target, result, lead_id)
             outcome.request_id, outcome.detail = request_id, entry.detail
-            outcome.code, outcome.message = entry.note or (None, message)
+            outcome.code, outcome.message = entry.note or (None, message or _said_of(entry.detail))
             outcome.lookup_value, outcome.from_status = lookup_value, before
             if self._memory is not None:
                 outcome.sent = self._memory.sent(entry, target, lead_id, result) or UNSET
@@ -210,6 +213,10 @@ class Settlement:
         if refusal.category is Category.FIELD_INVALID and refusal.detail is None and refusal.message:
             refusal = refusal._replace(detail=refused_value(entry.whole or entry.person, refusal.message))
         outcome = self._outcome(entry, target, Result.REJECTED, lead_id)
+        if lead_id is None and refusal.category is Category.LEAD_NOT_FOUND:
+            # An id on the record was taken for a lead until Marketo denied it.
+            outcome.lead_action = None
+            refusal = refusal._replace(message=refusal.message or NOBODY_FOUND)
         self._refuse(entry.ticket, entry.stream, outcome, refusal)
         if entry.rejections is None:
             entry.rejections = []
@@ -314,3 +321,7 @@ class Settlement:
         self.tally.records_settled += len(done)
         self.tally.records_rejected += sum([record.rejected for record in done])
         return done
+
+
+def _said_of(detail: Detail | None) -> str | None:
+    return SEVERAL_FOUND if detail and "lead_ids" in detail else None

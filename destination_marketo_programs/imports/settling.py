@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.delivery.field_at_fault import with_field
 from destination_marketo_programs.imports.csv_rows import read_csv_line
 from destination_marketo_programs.imports.results import Joined, adds_up, join, row_refusal
 from destination_marketo_programs.imports.saved import load
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from destination_marketo_programs.imports.saved import Record
     from destination_marketo_programs.imports.spool import Row
     from destination_marketo_programs.imports.waiting import Waiting
-    from destination_marketo_programs.outcomes import Refusal
 
 logger = logging.getLogger("airbyte.imports")
 
@@ -119,15 +117,11 @@ class Rows:
             entry.note = (None, refused.message)
             self._settle.deliver(entry, target, None, Result.UNCHANGED, request_id, lookup_value=lookup_value)
         else:
-            refusal = self._with_field(refused.refusal, row, record)
+            if refused.refusal.category is Category.FIELD_INVALID:
+                # Which of its fields is told with the outcome.
+                entry.person = self._waiting.records.entry_for_rest(record, row.born).person
             for each in entry.targets if refused.of_person else entry.targets[:1]:
-                self._settle.reject(entry, each, refusal)
-
-    def _with_field(self, refusal: Refusal, row: Row, record: Record) -> Refusal:
-        if refusal.category is not Category.FIELD_INVALID:
-            return refusal
-        person = self._waiting.records.entry_for_rest(record, row.born).person
-        return with_field(refusal, person.fields, person.member_fields)
+                self._settle.reject(entry, each, refused.refusal)
 
 
 def shown(count: int | None) -> str:

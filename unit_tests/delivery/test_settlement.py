@@ -70,6 +70,7 @@ def test_a_delivered_record_has_a_full_outcome(build: Build) -> None:
         Result.CREATED,
         lead_id=40217,
         lead_action="created",
+        message="Several people in Marketo match; the most recently updated one is used.",
         detail={"lead_ids": [7, 8]},
         request_id="a41c#1",
         at="2026-11-23T10:00:05Z",

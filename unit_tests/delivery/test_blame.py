@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from destination_marketo_programs.delivery.field_at_fault import with_field
-from destination_marketo_programs.outcomes import Category, Refusal
+from destination_marketo_programs.delivery.blame import refused_value
+from destination_marketo_programs.model import Person
 
 SENT: dict[str, Any] = {"annualRevenue": "12 apples", "title": "CEO", "leadScore": Decimal("1.5"), "isCustomer": "CEO"}
 
@@ -28,23 +28,15 @@ SENT: dict[str, Any] = {"annualRevenue": "12 apples", "title": "CEO", "leadScore
         ("Field 'other' not found", None),
         ("Invalid value '13 apples'", None),
         ("", None),
-        (None, None),
     ],
 )
-def test_the_field_that_the_sentence_blames(message: str | None, field: str | None) -> None:
-    refusal = Refusal(Category.FIELD_INVALID, "1001", message, "r#1")
-    found = with_field(refusal, None, {"annualRevenue": "older"}, SENT)
-    assert found[:4] == refusal[:4]
+def test_the_field_that_the_sentence_blames(message: str, field: str | None) -> None:
+    person = Person(None, "a@x.org", "a@x.org", SENT, {"seat": "4b"}, if_blank={"annualRevenue": "older"})
     value = str(SENT[field]) if field else None
-    assert found.detail == (field and {"field": field, "value": value})
+    assert refused_value(person, message) == (field and {"field": field, "value": value})
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        Refusal(Category.LEAD_NOT_FOUND, "1004", "Lead 'CEO' not found"),
-        Refusal(Category.FIELD_INVALID, "1001", "Field 'title' not found", None, {"field": "other"}),
-    ],
-)
-def test_what_needs_no_field_stays_as_it_is(refusal: Refusal) -> None:
-    assert with_field(refusal, SENT) is refusal
+def test_membership_fields_and_guarded_ones_are_looked_at() -> None:
+    person = Person(None, "a@x.org", "a@x.org", {}, {"seat": "4b"}, if_blank={"notes": "long"}, on_create={"badge": 7})
+    for message, field, value in (("'4b'", "seat", "4b"), ("'LONG'", "notes", "long"), ("field badge", "badge", "7")):
+        assert refused_value(person, message) == {"field": field, "value": value}
