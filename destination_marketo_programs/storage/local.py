@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import glob
 import os
@@ -103,7 +104,9 @@ class LocalStore:
                 self.commit()
         finally:
             for parts in self._parts.values():
-                parts.close()
+                # Everything is durable, or the failure is told already.
+                with contextlib.suppress(OSError):
+                    parts.close()
 
     def give_up(self, within_seconds: float) -> None:
         """See `OutcomeStore`. A call to a disk cannot be given up."""
@@ -186,6 +189,7 @@ class _Parts:
         self._fd: int | None = None
         self._written_bytes = 0
         self._dirty = False
+        self._counts_names = False
 
     def write(self) -> None:
         """Hand the buffer to the operating system, in files of bounded size, cut between lines."""
@@ -204,7 +208,7 @@ class _Parts:
         """`write`, and return when the disk has it."""
         self.write()
         if self._fd is not None and self._dirty:
-            os.fsync(self._fd)
+            self._make_durable(self._fd)
             self._dirty = False
 
     def close(self) -> None:
@@ -212,10 +216,16 @@ class _Parts:
         if self._fd is not None:
             try:
                 if self._dirty:
-                    os.fsync(self._fd)
+                    self._make_durable(self._fd)
             finally:
                 os.close(self._fd)
                 self._fd, self._dirty, self._written_bytes = None, False, 0
+
+    def _make_durable(self, fd: int) -> None:
+        os.fsync(fd)
+        # What was deleted meanwhile takes every line, and keeps none. Some file systems count no names at all.
+        if self._counts_names and not os.fstat(fd).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def _write_out(self, end: int) -> None:
         if self._fd is None:
@@ -237,6 +247,7 @@ class _Parts:
             except FileExistsError:
                 continue
             _sync_folder(self._folder)
+            self._counts_names = os.fstat(fd).st_nlink > 0
             return fd
 
 
@@ -269,9 +280,10 @@ _FIXES = {
     errno.EROFS: ("the file system is read-only.", "Mount it writable, or use a folder under /local."),
     errno.ENOTDIR: ("a part of this path is a file.", "Name a folder."),
     errno.EEXIST: ("this path is a file.", "Name a folder."),
+    errno.ENOENT: ("its files were deleted during the sync.", "Let nothing delete them while a sync runs; sync again."),
     errno.ENAMETOOLONG: ("the path is too long.", "Use a shorter one."),
 }
-_TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE}
+_TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ENOENT}
 
 
 def _explained(error: OSError, folder: Path) -> StorageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -134,6 +135,38 @@ def test_a_full_disk_ends_the_store_for_good(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError, match="disk is full"):
         store.commit()
     store.close()
+    assert [found.record_key for found in iter_outcomes([str(tmp_path)])] == ["kept"]
+
+
+def test_files_that_are_deleted_during_a_sync_keep_nothing_and_that_is_said(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.add(outcome("kept"))
+    store.commit()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    store.add(outcome("lost"))
+    with pytest.raises(StorageError, match="deleted during the sync") as caught:
+        store.commit()
+    assert caught.value.transient
+    store.close()
+
+
+def test_a_file_system_that_counts_no_names_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_fstat = os.fstat
+
+    def fstat(fd: int) -> os.stat_result:
+        members = list(real_fstat(fd))
+        members[stat.ST_NLINK] = 0
+        return os.stat_result(members)
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    store = store_in(tmp_path)
+    store.add(outcome("kept"))
+    store.commit()
+    store.close()
+    monkeypatch.undo()
     assert [found.record_key for found in iter_outcomes([str(tmp_path)])] == ["kept"]
 
 
