@@ -100,6 +100,14 @@ def counts(book: sqlite3.Connection) -> dict[int, dict[Verdict, int]]:
     return found
 
 
+def people_gone(book: sqlite3.Connection) -> int:
+    """People who are gone, each once, however many programs they were delivered to."""
+    (count,) = book.execute(
+        "SELECT count(DISTINCT coalesce(lead, ref)) FROM verdict WHERE verdict = ?", (str(Verdict.PERSON_GONE),)
+    ).fetchone()
+    return int(count)
+
+
 def findings(
     book: sqlite3.Connection, program: int | None = None, *, only_open: bool = False, limit: int = -1
 ) -> Iterator[Finding]:

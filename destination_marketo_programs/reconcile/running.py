@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from destination_marketo_programs.reconcile.compare import Finding, compare, counts, findings
+from destination_marketo_programs.reconcile.compare import Finding, compare, counts, findings, people_gone
 from destination_marketo_programs.reconcile.confirm import Confirmed, confirm_imports
 from destination_marketo_programs.reconcile.expected import Outcomes, Scope, read_expected
 from destination_marketo_programs.reconcile.fix import FIXED, Fix, Fixer, fix_counts
@@ -67,6 +67,7 @@ class Findings:
         open: leads that somebody has to look at, after the fix.
         may_read_activities: False if the fix needed to, and was not allowed.
         confirmed: imported rows that became exact; None if there is no storage to keep that in.
+        people_gone: people whose verdict is `person_gone`, each once.
     """
 
     programs: Sequence[ProgramFindings]
@@ -76,6 +77,7 @@ class Findings:
     open: int = 0
     may_read_activities: bool = True
     confirmed: Confirmed | None = None
+    people_gone: int = 0
 
 
 class RunFacts:
@@ -194,6 +196,7 @@ class Reconciliation:
             sum(1 for _ in _still_open(self._book)),
             self._may_read_activities,
             self._confirmed,
+            0 if reading is None else people_gone(self._book),
         )
 
     def store(self, store: OutcomeStore, at: str, instance: str, run_id: str) -> None:

@@ -202,7 +202,7 @@ def _next_steps(found: Findings, command: str) -> Iterator[str]:
     elif fixable := sum(totals[verdict] for verdict in FIXABLE):
         yield f"{counted(fixable, 'lead is', 'leads are')} behind or missing. To send them again, run:"
         yield f"{_COMMAND}{command} --fix"
-    if gone := totals[Verdict.PERSON_GONE]:
+    if gone := found.people_gone:
         yield (
             f"{counted(gone, 'person is', 'people are')} no longer in Marketo under the ID or email that is stored. "
             "If they should be there, send their records again: find them by the record column in the outcome files."

@@ -309,6 +309,13 @@ def test_an_import_and_a_call_of_one_person_are_one_lead(place: Place) -> None:
     assert (row.lead, row.sent, row.verdict) == (1, "Attended", Verdict.BEHIND)
 
 
+def test_a_person_who_is_gone_from_two_programs_is_one_person(place: Place) -> None:
+    place.sync(outcome("a", 1), outcome("a", 1, program=1005), outcome("b", 2))
+    done = reconcile(place, TableMarketo({}, {1004: {}, 1005: {}}))
+    assert [row.verdict for row in done.rows] == [Verdict.PERSON_GONE] * 3
+    assert done.found.people_gone == 2
+
+
 def test_of_several_people_with_the_email_the_member_counts(place: Place) -> None:
     place.sync(imported("a", "both@example.org"), imported("b", "nobody@example.org"))
     marketo = TableMarketo({5: "both@example.org", 6: "both@example.org"}, {1004: {5: Member("Registered")}})

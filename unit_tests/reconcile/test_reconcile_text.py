@@ -59,7 +59,7 @@ def test_no_more_than_twenty_leads_are_listed_and_the_rest_counted() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_lines_fit_the_terminal(width: int) -> None:
-    found = Findings([program(behind=3, person_gone=1)], notes=["A note. " * 20], open=4)
+    found = Findings([program(behind=3, person_gone=1)], notes=["A note. " * 20], open=4, people_gone=1)
     lines = shown(found, [finding(number, sent="A status " * 9) for number in range(3)], width).splitlines()
     assert all(len(line) <= width for line in lines if "reconcile --config" not in line)
 
