@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from destination_marketo_programs.model import Target
+from destination_marketo_programs.text import shareable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +51,7 @@ class Router:
             group.append((position, link))
         self._routes: dict[tuple[str, str | None, str | None], Route] = {}
         self._names: dict[str, str] = {}
+        self._named_once: set[tuple[str, str]] = set()
 
     @property
     def remembered(self) -> int:
@@ -58,7 +60,7 @@ class Router:
 
     @property
     def event_names(self) -> Mapping[str, str]:
-        """Names of the events met so far, the first `MOST_NAMED_EVENTS` of them, by their ids."""
+        """Names of the events met so far, the first `MOST_NAMED_EVENTS` of them, by their ids (see `_name`)."""
         return self._names
 
     def route(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
@@ -75,9 +77,26 @@ class Router:
             found = self._resolve(stream, event_id, event_name)
             if len(self._routes) >= MOST_CACHED_ROUTES:
                 self._routes.clear()
-            if len(event_id or "") + len(event_name or "") <= _LONGEST_CACHED_TEXT:
+            if self._name(event_id, event_name) and len(event_id or "") + len(event_name or "") <= _LONGEST_CACHED_TEXT:
                 self._routes[key] = found
         return found
+
+    def _name(self, event_id: str | None, event_name: str | None) -> bool:
+        """Keep an event's name; False if the next record of the event decides whether to.
+
+        The column may hold people where no event was meant, and names are stored where no person may be: a name that
+        is neither linked nor looks like an option has to be shared by two records.
+        """
+        if event_id is None or not event_name or event_id in self._names or len(self._names) >= MOST_NAMED_EVENTS:
+            return True
+        pair = (event_id, event_name[:_LONGEST_NAME])
+        if event_name in self._by_event or shareable(pair[1]) or pair in self._named_once:
+            self._names[event_id] = pair[1]
+            return True
+        if len(self._named_once) >= MOST_NAMED_EVENTS:
+            return True
+        self._named_once.add(pair)
+        return False
 
     def _resolve(self, stream: str, event_id: str | None, event_name: str | None) -> Route:
         candidates = dict(self._for_every_event)
@@ -94,8 +113,6 @@ class Router:
             if not link.stream or link.stream == stream:
                 by_program.setdefault(link.program_id, link)
         event = event_id if event_id is not None else event_name
-        if event_id is not None and event_name and len(self._names) < MOST_NAMED_EVENTS:
-            self._names.setdefault(event_id, event_name[:_LONGEST_NAME])
         links = tuple(by_program.values())
         return Route(
             event=event,

@@ -391,3 +391,12 @@ def test_events_are_named_for_the_page_and_their_number_is_bounded(monkeypatch: 
     ):
         reading.map("leads", {"email": "ada@example.org"} | record)
     assert reading.event_names == {"4711": "Summit", "4713": "Dinner"}
+
+
+def test_people_in_the_column_of_event_names_are_not_kept() -> None:
+    reading = mapper(link(1, event="Gala, Berlin"))
+    names = ["Roe, Jane", "jane@example.org", "call me +1 555 010 9999", "Gala, Berlin", "Spring Summit 2026"]
+    for number, name in enumerate([*names, "Dinner, Paris", "Dinner, Paris"]):
+        event = min(number, len(names))
+        reading.map("leads", {"email": "ada@example.org", "event_id": event, "event_name": name})
+    assert reading.event_names == {"3": "Gala, Berlin", "4": "Spring Summit 2026", "5": "Dinner, Paris"}
