@@ -38,7 +38,7 @@ NAME = "airbyte/destination-marketo-programs"
 PROGRAM = 1004
 EXIT_TERMINATED = 143
 RUN_SECONDS = 120
-MANY_RECORDS = {"auto": 200_000, "rest": 50_000}
+MANY_RECORDS = {"bulk": 200_000, "rest": 50_000}
 """By method. Over REST our own limit lets 15,000 leads through in 20 s, and flat is flat after the first."""
 MANY_RECORDS_SECONDS = 1_500
 MEMORY_MEGABYTES = 512
@@ -472,7 +472,7 @@ def test_a_large_load_with_512_megabytes(
         peak = container.peak_megabytes
     assert (run.code, ended["OOMKilled"]) == (0, False), run.text[-2000:]
     assert run.stats == (float(count), 0.0)
-    assert (f"{count:,} imported" in run.logs) is (method == "auto")
+    assert (f"{count:,} imported" in run.logs) is (method == "bulk")
     summary = urllib.request.urlopen(f"{fast_sandbox}/_sandbox/state?parts=members_by_program").read()
     assert json.loads(summary)["members_by_program"][str(PROGRAM)] == {"Registered": count}
     record_testsuite_property(f"peak_memory_megabytes_{method}", round(peak))
