@@ -390,6 +390,13 @@ CODES: dict[str, Hint] = {
     "719": Hint("Marketo was busy for a moment", "Another process was changing the same data.", _SEND_AGAIN),
 }
 
+CROWDED_KEY = Hint(
+    "More than 1,000 people in Marketo share this key",
+    "Marketo lists no more than 1,000 people for one value, so nobody can say which of them was updated last.",
+    "Merge or delete them in Marketo, or use a lead_sync.lookup_field whose values differ. Then send the record again.",
+)
+"""Of a key that not even `most_recently_updated` can decide; its code is 1003, which elsewhere means something else."""
+
 _UNKNOWN = Hint(
     "There is no further explanation",
     "Neither the category nor the code is in the connector's table.",
@@ -404,6 +411,8 @@ def explain(category: str | None, code: str | None) -> Hint:
         category: a `Category`, or None.
         code: Marketo's code as text, with or without a leading `HTTP `; an unknown one is passed over.
     """
+    if code == "1003" and category == Category.DUPLICATE_LEADS:
+        return CROWDED_KEY
     if code is not None:
         by_code = CODES.get(code.removeprefix("HTTP "))
         if by_code is not None:
@@ -424,6 +433,7 @@ def hint_rows() -> list[HintRow]:
         *(HintRow("outcome", str(key), hint) for key, hint in OUTCOMES.items()),
         *(HintRow("category", str(key), hint) for key, hint in CATEGORIES.items()),
         *(HintRow("code", key, CODES[key]) for key in sorted(CODES, key=lambda code: (len(code), code))),
+        HintRow("code", "1003 of DUPLICATE_LEADS", CROWDED_KEY),
     ]
 
 

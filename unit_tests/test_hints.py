@@ -86,3 +86,10 @@ def test_hint_text_holds_finding_and_remedy() -> None:
     text = hint_text("DUPLICATE_LEADS", "1007")
     assert text.startswith("Several people in Marketo share this email or key. Merge")
     assert "lead_sync.duplicate_leads" in text
+
+
+def test_a_key_that_too_many_people_share_is_not_told_to_set_what_is_set() -> None:
+    hint = explain("DUPLICATE_LEADS", "1003")
+    assert "1,000" in hint.title
+    assert "most_recently_updated" not in hint.fix
+    assert explain("RECORD_REFUSED", "1003") != hint
