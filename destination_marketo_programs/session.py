@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -33,10 +32,12 @@ from destination_marketo_programs.marketo.limits import Budget, Gate, Pace, utc_
 from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.preflight import run_preflight
 from destination_marketo_programs.storage import open_store
+from destination_marketo_programs.storage.runs import new_run_id
 from destination_marketo_programs.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from destination_marketo_programs.config import Settings
     from destination_marketo_programs.delivery.intake import Intake
@@ -111,11 +112,11 @@ class Session:
         client: connected to Marketo.
         store: takes the outcomes.
         stops: told what to stop.
-        run_id: of this attempt.
+        run_id, started: of this attempt; the wall clock in UTC.
 
     Attributes:
         marketo: makes calls.
-        started, began: the wall clock in UTC, and monotonic seconds, at its opening.
+        began: monotonic seconds at its opening.
         keep_names: see `open_session`.
     """
 
@@ -127,6 +128,7 @@ class Session:
         store: OutcomeStore,
         stops: Stops,
         run_id: str,
+        started: datetime,
         *,
         keep_names: bool = False,
     ) -> None:
@@ -138,7 +140,7 @@ class Session:
         self.store = store
         self.stops = stops
         self.run_id = run_id
-        self.started = utc_now()
+        self.started = started
         self.began = client.gate.clock()
         self._checking = False
         stops.add(self._cut_checks)
@@ -323,15 +325,16 @@ def open_session(
     if short_retries or read_only:
         # Nothing but reads is under way, and nobody waits for their answers any more.
         stops.add(client.cut)
-    run_id = uuid.uuid4().hex[:12]
+    started = utc_now()
+    run_id = new_run_id(started)
     opened = store or open_store(
         settings.object_storage_config,
-        sync_started_at=utc_now(),
+        sync_started_at=started,
         run_id=run_id,
         sync_id="" if catalog.sync_id is None else str(catalog.sync_id),
     )
     try:
-        yield Session(settings, catalog, client, opened, stops, run_id, keep_names=keep_names)
+        yield Session(settings, catalog, client, opened, stops, run_id, started, keep_names=keep_names)
     finally:
         if store is None:
             opened.close()

@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import sys
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -39,6 +38,7 @@ from destination_marketo_programs.reconcile.running import Findings, Reconciliat
 from destination_marketo_programs.reconcile.text import json_lines, print_text
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
 from destination_marketo_programs.storage.reader import S3_PREFIX
+from destination_marketo_programs.storage.runs import new_run_id
 from destination_marketo_programs.text import counted, printable
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def _conclude(
         writing: sends the fixes; None for no fix.
         keeping: whether anything is stored.
     """
-    now, run_id, failure = utc_now(), uuid.uuid4().hex[:12], None
+    now, failure = utc_now(), None
+    run_id = new_run_id(now)
     try:
         store = open_store(settings.object_storage_config, sync_started_at=now, run_id=run_id)
         try:

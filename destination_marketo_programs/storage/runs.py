@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -192,6 +193,14 @@ class ReconcileFile(msgspec.Struct, kw_only=True):
     run_id: str
     programs: list[ReconciledProgram] = msgspec.field(default_factory=list)
     leads: list[ReconciledLead] = msgspec.field(default_factory=list)
+
+
+def new_run_id(started: datetime) -> str:
+    """An id for a run: twelve hexadecimal digits, which sort runs of one second by their start.
+
+    Names of files carry the second of the start and this id, and of two runs of one second the later one must count.
+    """
+    return f"{started.microsecond:05x}{secrets.token_hex(4)[:7]}"
 
 
 def new_run(*, run_id: str, started: datetime, instance: str, version: str, sync_id: str = "") -> RunFile:

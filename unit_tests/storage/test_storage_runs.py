@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from destination_marketo_programs.storage.runs import (
     Verdicts,
     is_alive,
     new_run,
+    new_run_id,
     process_is_gone,
     runs_in,
     seconds_until_creates_settle,
@@ -156,3 +158,12 @@ def test_verdicts_are_stored_beside_the_runs(tmp_path: Path, sync_id: str) -> No
     write_reconciled(store_in(tmp_path, sync_id=sync_id), found)
     assert (tmp_path / sync_id / "reconcile-20261124T080000Z-r1.json").exists()
     assert Reader().reconciled([str(tmp_path)]) == [found]
+
+
+def test_ids_sort_runs_of_one_second_by_their_start() -> None:
+    """Names of files carry the second and the id: of two syncs in a row the later outcome has to count."""
+    second = datetime(2026, 11, 26, 10, 0, 0, tzinfo=UTC)
+    ids = [new_run_id(second.replace(microsecond=moment)) for moment in (0, 7, 999, 123_456, 999_999)]
+    assert ids == sorted(ids)
+    assert all(re.fullmatch("[0-9a-f]{12}", run_id) for run_id in ids)
+    assert new_run_id(second) != new_run_id(second)
