@@ -72,6 +72,11 @@ def is_read_as_name(text: str) -> bool:
     return _ORDINARY.fullmatch(text) is None and _read(text).fault is not None
 
 
+def calls_unknown_function(node: Mapping[str, Any]) -> bool:
+    """Return whether a parsed JMESPath calls a function that JMESPath does not have: such a text is a column name."""
+    return not _FUNCTIONS.issuperset(_functions(node))
+
+
 def _brackets(text: str) -> tuple[int, bool]:
     """How deep brackets go, and whether each is closed. Quotes are not looked into: this is a bound, not a parser."""
     opened: list[str] = []
@@ -89,7 +94,7 @@ def _brackets(text: str) -> tuple[int, bool]:
 def _read(text: str) -> _Reading:
     try:
         expression = jmespath.compile(text)
-        if not _FUNCTIONS.issuperset(_functions(expression.parsed)):
+        if calls_unknown_function(expression.parsed):
             return _Reading("it calls a function that does not exist")
         expression.search({})
     except exceptions.ArityError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, TypedDict
 
 import jmespath
 import msgspec
 from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
 
+from destination_marketo_programs.config.columns import calls_unknown_function
 from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.outcomes import Category, Detail
 
@@ -108,27 +108,18 @@ def compile_column(text: str, path: str) -> Column:
 def _expression(text: str) -> Any:
     try:
         expression = jmespath.compile(text)
-        unknown = any(name not in _FUNCTIONS for name in _functions(expression.parsed))
+        unknown = calls_unknown_function(expression.parsed)
     except (JMESPathError, RecursionError):
         return None
     return None if unknown else expression
 
 
-_FUNCTIONS: Final = frozenset(Functions.FUNCTION_TABLE)
 _RELATIVE: Final = frozenset(
     {"subexpression", "index_expression", "projection", "value_projection", "filter_projection", "flatten", "pipe"}
 )
 """Nodes whose first child alone is evaluated on the record; the others are, on what it gives."""
 _WITHOUT_ROOTS: Final = frozenset({"literal", "index", "slice", "expref"})
 _WHOLE: Final = frozenset({"current", "identity"})
-
-
-def _functions(node: Mapping[str, Any]) -> Iterator[str]:
-    if node["type"] == "function_expression":
-        yield node["value"]
-    for child in node.get("children", ()):
-        if isinstance(child, dict):
-            yield from _functions(child)
 
 
 def _roots(node: Mapping[str, Any]) -> frozenset[str] | None:

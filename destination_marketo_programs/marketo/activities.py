@@ -20,7 +20,6 @@ MERGE_LEADS = 32
 CHANGE_STATUS_IN_PROGRESSION = 104
 """Activity type: somebody or something moved a person within a program, or out of it."""
 MAX_LEADS_PER_QUERY = 30
-MAX_TYPES_PER_QUERY = 10
 MOST_PAGES = 10_000
 
 

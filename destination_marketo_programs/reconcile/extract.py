@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from destination_marketo_programs.marketo.errors import (
     ConfigurationFaultError,
+    ExtractRefusal,
     MarketoError,
     NotFoundError,
     RefusedError,
     StoppedError,
+    extract_refusal,
 )
 from destination_marketo_programs.marketo.extracts import ExtractState
 from destination_marketo_programs.reconcile.book import key_of
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("leadId", "email", "statusName", "membershipDate", "updatedAt")
 """All that is asked for of a member. The email finds the people of imports; nothing else of a person is needed."""
+
+_WHY_NONE = {
+    ExtractRefusal.DAILY_QUOTA: "the company's daily export quota of 500 MB is used up (1029)",
+    ExtractRefusal.ALREADY_QUEUED: "Marketo says that it is queued already (1029)",
+    ExtractRefusal.QUEUE_FULL: "Marketo's export queue is full (1029)",
+}
 
 _NO_VALUE = "null"
 _ROWS_AT_ONCE = 5_000
@@ -167,14 +175,9 @@ class Extraction:
 
 def refusal_of(error: MarketoError) -> str:
     """Why Marketo gives no extract, in words that fit behind "because"."""
-    said = (error.marketo_message or "").lower()
     match error.code:
-        case "1029" if "quota" in said:
-            return "the company's daily export quota of 500 MB is used up (1029)"
-        case "1029" if "already" in said:
-            return "Marketo says that it is queued already (1029)"
         case "1029":
-            return "Marketo's export queue is full (1029)"
+            return _WHY_NONE[extract_refusal(error.marketo_message)]
         case "1035":
             return "this subscription does not offer such an extract (1035)"
         case "603":
