@@ -108,9 +108,10 @@ class MarketoClient:
         request = _request(call, self.policy.longest_exchange_seconds)
         tries: Counter[Next] = Counter()
         reauthentications = 0
-        first_failure = 0.0
+        first_failure = queued = 0.0
         while True:
             token = self._tokens.valid(call.endpoint)
+            asked_at = gate.clock()
             with gate.turn(call.endpoint):
                 sent_at = gate.clock()
                 answer = self._once(request, token.value, read)
@@ -123,12 +124,14 @@ class MarketoClient:
             if answer.next is not Next.REAUTHENTICATE:
                 reauthentications = 0
             tries[answer.next] += 1
+            # Waiting for our own turn says nothing of Marketo: at a slow pace it would use up the whole window.
+            queued += sent_at - asked_at if first_failure else 0.0
             first_failure = first_failure or now
             failure = Failure(
                 answer.next,
                 answer.code,
                 tries[answer.next],
-                now - first_failure,
+                now - first_failure - queued,
                 call.repeatable,
                 call.rows,
                 self._last_success > first_failure,

@@ -28,7 +28,7 @@ REAUTHENTICATIONS_IN_A_ROW = 2
 
 
 class RetryPolicy(NamedTuple):
-    """How long one call is tried; seconds from its first failure."""
+    """How long one call is tried; seconds from its first failure, waiting for a turn left out."""
 
     window_seconds: float = 120.0
     check_window_seconds: float = 10.0
@@ -60,7 +60,7 @@ class Failure(NamedTuple):
         next: what the code's entry in the table says.
         code: Marketo's code, `HTTP nnn`, or the kind of connection failure.
         tries: how often this call has failed in this way now, this time included.
-        elapsed_seconds: since its first failure.
+        elapsed_seconds: since its first failure, without the time that it waited for its turn at our own pace.
         repeatable: whether sending it twice is harmless even if the first is executed (reads, updates by id,
             membership status and data).
         rows: records in the call; 0 for reads.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import logging
@@ -599,6 +600,30 @@ def test_the_window_counts_from_the_first_failure_of_this_call(api: Api) -> None
     api.mocker.get(api.origin + PATH, text=slow)
     api.client.send(READ)
     assert len(api.calls) == 2
+
+
+@pytest.mark.parametrize("failures", [6, 1000])
+def test_waiting_for_a_turn_at_our_own_pace_uses_up_no_window(
+    api: Api, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """At 5 calls per 20 seconds a call may wait longer for its second try than the whole window."""
+    turn = api.gate.turn
+
+    @contextlib.contextmanager
+    def late_turn(endpoint: str) -> Iterator[None]:
+        api.clock.now += 50
+        with turn(endpoint):
+            yield
+
+    monkeypatch.setattr(api.gate, "turn", late_turn)
+    api.answers("GET", PATH, *[failure("608")] * failures, DONE)
+    if failures == 6:
+        api.client.send(READ)
+        assert len(api.calls) == 7
+        return
+    with pytest.raises(UnreachableError):
+        api.client.send(READ)
+    assert 120 <= sum(api.gate.pauses) <= 140
 
 
 def test_606_lowers_the_pace_and_615_the_calls_at_once(api: Api) -> None:
