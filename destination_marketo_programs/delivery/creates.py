@@ -37,7 +37,6 @@ class Creates:
         self._journal = journal or NoJournal()
         self._in_flight = 0
         self._lost_until = float("-inf")
-        self._last_sent: float | None = None
 
     @property
     def not_before(self) -> float:
@@ -54,11 +53,6 @@ class Creates:
         return self.clock() >= self.not_before
 
     @property
-    def last_sent(self) -> float | None:
-        """Monotonic seconds of the last create; None before the first."""
-        return self._last_sent
-
-    @property
     def unanswered(self) -> bool:
         """Whether Marketo may still be working on a create of this run."""
         return self._in_flight > 0 or self.clock() < self._lost_until
@@ -67,7 +61,6 @@ class Creates:
         self._journal.creating()
         with self._lock:
             self._in_flight += 1
-            self._last_sent = self.clock()
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         with self._lock:
