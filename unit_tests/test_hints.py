@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from destination_marketo_programs.code_hints import CODES
 from destination_marketo_programs.hints import (
     CATEGORIES,
-    CODES,
     HintRow,
     explain,
     hint_rows,
