@@ -19,6 +19,7 @@ from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.protocol import Deadline, OutputClosedError, Writer, write_to_descriptor
 from destination_marketo_programs.session import Stops
+from destination_marketo_programs.signals import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ SWITCH_SECONDS = 0.02
 EXIT_FAILED = 1
 _ARENA_MAX = -8
 """`M_ARENA_MAX` of glibc's `mallopt`."""
-EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 OUTPUT_GRACE_SECONDS = 10.0
 """How long a reader of standard output that takes nothing may hold up the end."""
 LAST_SECONDS = 13.0

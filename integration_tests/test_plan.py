@@ -397,7 +397,10 @@ def test_a_reader_that_has_seen_enough_ends_the_plan(sandbox: SandboxServer, con
         assert b"Traceback" not in process.stderr.read()
 
 
-def test_a_stopped_plan_shows_what_it_has_seen(sandbox: SandboxServer, connector: Connector) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_plan_shows_what_it_has_seen(
+    sandbox: SandboxServer, connector: Connector, number: signal.Signals, code: int
+) -> None:
     config = config_for(sandbox, delivery={"max_batch_age_seconds": 1})
     with subprocess.Popen(
         connector.arguments("plan", config, catalog_of("leads")),
@@ -412,9 +415,9 @@ def test_a_stopped_plan_shows_what_it_has_seen(sandbox: SandboxServer, connector
         process.stdin.flush()
         # The input is still open: a line is shown as soon as it is known.
         assert process.stdout.readline().startswith(b"r-1, ")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stdout.read().decode()
-        assert process.wait(60) == 130
+        assert process.wait(60) == code
     assert "The plan is incomplete" in rest
     assert "Plan for 1 record." in rest
 

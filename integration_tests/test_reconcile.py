@@ -668,8 +668,9 @@ def test_in_a_terminal(connector: Connector, sandbox: SandboxServer, config: Jso
     assert sum("reconcile --config" in line and line.endswith("--fix") for line in lines) == 1
 
 
-def test_stopping_is_exit_code_130_and_writes_nothing(
-    connector: Connector, sandbox: SandboxServer, config: Json
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_reconcile_says_so_by_its_exit_code_and_writes_nothing(
+    connector: Connector, sandbox: SandboxServer, config: Json, number: signal.Signals, code: int
 ) -> None:
     many(sandbox, config, 2_401)
     sandbox.configure(export_job_seconds=600.0)
@@ -681,7 +682,7 @@ def test_stopping_is_exit_code_130_and_writes_nothing(
     )
     with process:
         wait_for_calls(sandbox, "members.export.status", 1)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert out == b""

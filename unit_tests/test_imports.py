@@ -43,8 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "imports": _BASE | {"config", "delivery", "mapping", "marketo", "protocol"},
     "preflight": _BASE | {"hints", "config", "mapping", "marketo", "storage", "catalog"},
     "dryrun": _BASE | {"delivery", "imports", "mapping", "marketo", "preflight"},
-    "reconcile": _BASE | {"arguments", "config", "failures", "logs", "mapping", "marketo", "storage"},
+    "reconcile": _BASE | {"arguments", "config", "failures", "logs", "mapping", "marketo", "signals", "storage"},
     "shell": set(),
+    "signals": set(),
     "report": _BASE | {"folding", "hints", "shell", "storage", "summary"},
     "folding": set(),
     "bar": _BASE | {"delivery", "folding", "logs"},
@@ -56,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"arguments", "catalog", "commands", "config", "delivery", "failures", "people", "process", "report", "storage"},
     "plan": _BASE
     | {"bar", "catalog", "commands", "delivery", "dryrun", "failures", "folding", "hints", "imports", "logs"}
-    | {"marketo", "preflight", "session", "storage"},
+    | {"marketo", "preflight", "session", "signals", "storage"},
 }
 """Modules that know only what stands here. Those that put modules together are not listed."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,19 +21,18 @@ from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.plan.listings import JsonListing, Listing, TerminalListing, TextListing
 from destination_marketo_programs.plan.running import run_plan
 from destination_marketo_programs.session import Stops, open_session
+from destination_marketo_programs.signals import StopSignals
 from destination_marketo_programs.storage.store import NoStore
 from destination_marketo_programs.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from types import FrameType
 
     from destination_marketo_programs.preflight import Preflight
 
 logger = logging.getLogger("airbyte.plan")
 
 EXIT_FAILED = 1
-EXIT_STOPPED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
 
     Returns:
         0; 1 if the configuration has problems, the plan could not be finished, or with `--strict` a record would be
-        rejected; 130 if it was stopped.
+        rejected; 130 or 143 if it was stopped.
     """
     scrubber = Scrubber()
     # Lines that run down the terminal leave no place for a bar.
@@ -63,10 +61,11 @@ def main(args: argparse.Namespace) -> int:
     install(LineHandler(scrubber, bar.log))
     # The listing names every one of them.
     logging.getLogger("airbyte.rejections").setLevel(logging.CRITICAL)
+    signals = StopSignals()
     try:
-        rejected = _plan(args, scrubber, bar)
+        rejected = _plan(args, scrubber, bar, signals)
     except (Terminated, StoppedError, KeyboardInterrupt):
-        return EXIT_STOPPED
+        return signals.exit_code
     except BrokenPipeError:
         # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,14 +84,14 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
-def _plan(args: argparse.Namespace, scrubber: Scrubber, bar: Bar) -> int:
+def _plan(args: argparse.Namespace, scrubber: Scrubber, bar: Bar, signals: StopSignals) -> int:
     """Number of records that would be rejected."""
     settings, problems = load(read_json(args.config, "config"), scrubber)
     catalog = read_catalog(read_json(args.catalog, "catalog"))
     if settings is None:
         raise ConfigurationError([*problems, *catalog.problems])
     stops = Stops()
-    _stop_on_signals(stops)
+    signals.watch(stops.stop)
     # The storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
     with open_session(
         settings,
@@ -122,11 +121,3 @@ def _listing(name: str, preflight: Preflight, *, with_stream: bool) -> Listing:
         # A letter that the locale's encoding lacks is no reason to end.
         sys.stdout.reconfigure(errors="replace")
     return TextListing(sys.stdout, preflight.programs, with_stream=with_stream)
-
-
-def _stop_on_signals(stops: Stops) -> None:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stops.stop()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)

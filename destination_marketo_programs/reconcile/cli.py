@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import shlex
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +35,7 @@ from destination_marketo_programs.reconcile.expected import Scope
 from destination_marketo_programs.reconcile.extract import Extraction, ExtractPace
 from destination_marketo_programs.reconcile.running import Findings, Reconciliation, RunFacts
 from destination_marketo_programs.reconcile.text import json_lines, print_text
+from destination_marketo_programs.signals import StopSignals
 from destination_marketo_programs.storage import StorageError, location_of, open_store, reader_for
 from destination_marketo_programs.storage.reader import S3_PREFIX
 from destination_marketo_programs.storage.runs import new_run_id
@@ -45,13 +45,11 @@ if TYPE_CHECKING:
     import argparse
     import sqlite3
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
 logger = logging.getLogger("airbyte.reconcile")
 
 EXIT_OPEN = 1
 EXIT_FAILED = 2
-EXIT_STOPPED = 130
 DEFAULT_EXPORT_MB = 50
 _MB = 1_000_000
 _WIDTH = 100
@@ -99,14 +97,16 @@ def main(args: argparse.Namespace) -> int:
     """Compare what was delivered with what Marketo holds.
 
     Returns:
-        0 if nothing is behind, missing or gone; 1 if something is; 2 if it could not be found out; 130 if stopped.
+        0 if nothing is behind, missing or gone; 1 if something is; 2 if it could not be found out; 130
+        or 143 if it was stopped.
     """
     scrubber = Scrubber()
     install(LineHandler(scrubber))
+    signals = StopSignals()
     try:
-        found = _reconcile(args, scrubber)
+        found = _reconcile(args, scrubber, signals)
     except (StoppedError, KeyboardInterrupt):
-        return EXIT_STOPPED
+        return signals.exit_code
     except BrokenPipeError:
         # Whoever reads has seen enough. What is still buffered must not fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -126,7 +126,7 @@ def main(args: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
-def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
+def _reconcile(args: argparse.Namespace, scrubber: Scrubber, signals: StopSignals) -> Findings:
     settings = _settings(args.config, scrubber)
     if args.fix and settings.delivery.dry_run:
         raise _CannotReconcileError(
@@ -144,7 +144,7 @@ def _reconcile(args: argparse.Namespace, scrubber: Scrubber) -> Findings:
     files = reader.find_files(places)
     facts = RunFacts(reader.runs(places), instance_of(settings.domain_url))
     gate = _gate(settings)
-    _stop_on_signals(gate)
+    signals.watch(gate.stop)
     marketo = _connect(settings, gate, RetryPolicy(), scrubber, read_only=True)
     if settings.delivery.daily_call_budget is not None:
         gate.budget.note_used_before(marketo.calls_today())
@@ -326,11 +326,3 @@ def megabytes(text: str) -> int:
     if number < 0:
         raise ValueError(text)
     return number
-
-
-def _stop_on_signals(gate: Gate) -> None:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        gate.stop()
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
