@@ -123,6 +123,9 @@ def stopped_text(doing: Doing) -> str:
     return f"Stopped on request.{rest.get(doing, '')}"
 
 
+TOO_LATE_TO_STOP = "The request to stop came when everything was done."
+
+
 def failure_of(error: BaseException, now: datetime, doing: Doing) -> Failure:
     """What an exception means to whoever ran the command.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs import logs
 from destination_marketo_programs.delivery.loop import Terminated
-from destination_marketo_programs.failures import Doing, failure_of, stopped_text
+from destination_marketo_programs.failures import TOO_LATE_TO_STOP, Doing, failure_of, stopped_text
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
 from destination_marketo_programs.protocol import Deadline, OutputClosedError, Writer, write_to_descriptor
@@ -122,7 +122,10 @@ class Process:
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody hears of it, and the exit code says so
             self._tell(error)
             return self._code if self.stops.asked else EXIT_FAILED
-        return self._code if self.stops.asked else 0
+        if self.stops.asked:
+            logger.info(TOO_LATE_TO_STOP)
+            return self._code
+        return 0
 
     def _tell(self, error: BaseException) -> None:
         failure = failure_of(error, utc_now(), self._doing)

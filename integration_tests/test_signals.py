@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,6 @@ from harness import Connector, Json, Run, catalog_of, config_for, record, state
 from marketo_sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -184,3 +185,29 @@ def read_until(process: subprocess.Popen[bytes], wanted: bytes) -> bytes:
         assert line, text
         text += line
     return text
+
+
+LATE = """
+import os, signal, sys
+from destination_marketo_programs.failures import Doing
+from destination_marketo_programs.process import Process
+
+def command(process):
+    os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+    if process.stops.wait(60):
+        sys.exit("no signal was heard")
+
+os._exit(Process(Doing.WRITE).run(command))
+"""
+
+
+@pytest.mark.parametrize("number", list(CODES))
+def test_a_signal_that_comes_when_everything_is_done(number: signal.Signals) -> None:
+    """The exit code says that somebody asked, and the log why nothing is missing."""
+    ended = subprocess.run([sys.executable, "-c", LATE, number.name], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == CODES[number], ended.stderr
+    (line,) = ended.stdout.splitlines()
+    assert json.loads(line)["log"] == {
+        "level": "INFO",
+        "message": "The request to stop came when everything was done.",
+    }
