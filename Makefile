@@ -37,8 +37,9 @@ demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in o
 test: $(STAMP) ## every test that needs nothing but Python (PYTEST_ARGS=--cov for coverage)
 	$(BIN)/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
 
+# Two at a time wherever there are more cores: several of them load a machine on purpose, or wait for real time.
 test-slow: $(STAMP) ## browser, docker, PyAirbyte and long chaos runs
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 check: $(STAMP) ## lint, format, types and prose
 	$(BIN)/ruff check .
