@@ -37,7 +37,9 @@ def test_sigterm_settles_what_is_in_flight(sandbox: SandboxServer, connector: Co
         assert sandbox.faults.wait_until_held("late", timeout_seconds=60)
         process.send_signal(signal.SIGTERM)
         sandbox.faults.release("late")
-        out, err = process.communicate(timeout=20)
+        # The input stays open until the end: nothing but the signal may send the rest on its way.
+        process.wait(20)
+        out, err = process.communicate()
         run = Run(process.returncode, out.splitlines(), err.decode())
     assert run.code == 143, run.text
     assert [s["id"] for s in run.states] == [100, 200, 300]
