@@ -12,8 +12,9 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv --without-pip /opt/connector
 COPY requirements.txt /build/
 # numpy and pandas come with the CDK and ship their own test suites, which nothing imports.
-RUN python3 -m pip --python /opt/connector/bin/python install --require-hashes --only-binary :all: \
-        -r /build/requirements.txt \
+RUN python3 -m pip --python /opt/connector/bin/python install --no-deps --require-hashes \
+        --only-binary :all: -r /build/requirements.txt \
+    && python3 -m pip --python /opt/connector/bin/python check \
     && find /opt/connector/lib/python3.*/site-packages/pandas /opt/connector/lib/python3.*/site-packages/numpy \
         -type d -name tests -prune -exec rm -rf {} +
 
@@ -24,7 +25,7 @@ ARG PIP_FIND_LINKS
 COPY requirements-dev.txt /build/
 RUN python3 -m venv /build/venv \
     && sed -n '/^poetry-core==/,/[^\\]$/p' /build/requirements-dev.txt > /build/backend.txt \
-    && /build/venv/bin/python -m pip install --require-hashes -r /build/backend.txt
+    && /build/venv/bin/python -m pip install --no-deps --require-hashes -r /build/backend.txt
 COPY pyproject.toml README.md LICENSE /build/source/
 COPY destination_marketo_programs /build/source/destination_marketo_programs
 COPY marketo_sandbox /build/source/marketo_sandbox

@@ -11,10 +11,13 @@ help: ## this list
 
 setup: $(STAMP) ## virtual environment with everything, from the hash-checked pins
 
+# The pins are the whole list. Left to resolve dependencies of its own, pip reaches for the newest release of whatever is
+# asked for with an extra, and refuses it for want of a pin; `pip check` says if the list lacks something.
 $(STAMP): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip --disable-pip-version-check check
 	@touch $@
 
 # Who develops has everything already; who only tries it gets what the demo needs and no more.
@@ -29,6 +32,7 @@ demo: $(DEMO_STAMP) ## sandbox + sample Mobly leads + check + write + report
 	$(PYTHON) -m venv .venv-demo
 	.venv-demo/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements-demo.txt
 	.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv-demo/bin/python -m pip --disable-pip-version-check check
 	@touch $@
 
 demo-mobly: $(STAMP) ## Mobly's API, low-code source, connector and sandbox in one go

@@ -135,6 +135,15 @@ def test_the_image_ends_as_user_of_the_base_with_python_as_process_one() -> None
     assert DOCKERFILE.count("--require-hashes") == 2
 
 
+def test_pins_are_installed_as_the_whole_list_wherever_they_are_installed() -> None:
+    """Else a new release of anything that is asked for with an extra ends every installation on a new machine."""
+    texts = ["Makefile", "Dockerfile", "README.md", ".ci/image", ".ci/release-check", "integration_tests/readers/install"]
+    texts += [str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md")]
+    lines = [line for text in texts for line in (ROOT / text).read_text().splitlines() if "--require-hashes" in line]
+    assert len(lines) >= 9
+    assert [line for line in lines if "--no-deps --require-hashes" not in line] == []
+
+
 def test_only_what_the_image_needs_reaches_the_build() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
     assert lines[0] == "*"
