@@ -84,13 +84,17 @@ class Router:
     def _name(self, event_id: str | None, event_name: str | None) -> bool:
         """Keep an event's name; False if the next record of the event decides whether to.
 
-        The column may hold people where no event was meant, and names are stored where no person may be: a name that
-        is neither linked nor looks like an option has to be shared by two records.
+        Either column may hold people where no event was meant, and both are stored where no person may be. What is
+        linked or looks like a code or an option is kept; a long number and any other name have to be shared by two
+        records; an address and an id of another form are never kept.
         """
         if event_id is None or not event_name or event_id in self._names or len(self._names) >= MOST_NAMED_EVENTS:
             return True
         pair = (event_id, event_name[:_LONGEST_NAME])
-        if event_name in self._by_event or shareable(pair[1]) or pair in self._named_once:
+        id_is_open, name_is_open = (text in self._by_event or shareable(text) for text in (event_id, event_name))
+        if not (id_is_open or event_id.isdecimal()) or not (name_is_open or "@" not in event_name):
+            return True
+        if (id_is_open and name_is_open) or pair in self._named_once:
             self._names[event_id] = pair[1]
             return True
         if len(self._named_once) >= MOST_NAMED_EVENTS:

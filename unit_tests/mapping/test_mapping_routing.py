@@ -400,3 +400,14 @@ def test_people_in_the_column_of_event_names_are_not_kept() -> None:
         event = min(number, len(names))
         reading.map("leads", {"email": "ada@example.org", "event_id": event, "event_name": name})
     assert reading.event_names == {"3": "Gala, Berlin", "4": "Spring Summit 2026", "5": "Dinner, Paris"}
+
+
+def test_people_in_the_column_of_event_ids_are_not_kept() -> None:
+    """A name that is known to be one of an event says nothing of what stands beside it."""
+    reading = mapper(link(1, event="Spring Expo"), link(2, event="Day 1 - Berlin, Hall 3"))
+    ids = ["jane.roe@example.org", "Roe, Jane", "jane.roe", "+1 555 010 9999", "Day 1 - Berlin, Hall 3", "EVT-2026-04"]
+    for event in [*ids, "555010999900", "770010999900"] * 2 + ["990010999900"]:
+        reading.map("leads", {"email": "ada@example.org", "event_id": event, "event_name": "Spring Expo"})
+    for _ in range(2):
+        reading.map("leads", {"email": "ada@example.org", "event_id": "1", "event_name": "jane@example.org"})
+    assert set(reading.event_names) == {"Day 1 - Berlin, Hall 3", "EVT-2026-04", "555010999900", "770010999900"}
