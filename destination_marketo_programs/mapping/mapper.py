@@ -208,6 +208,8 @@ class RuleMapper:
                 )
             except RecordError as error:
                 decided = _refused(default, error)
+            if isinstance(decided, Verdict) and decided.rejected and (excluded := self._people.excluded(record)):
+                decided = _refused(default, excluded)  # whom nobody wants delivered, nobody has to correct
             if isinstance(decided, Target):
                 targets.append(decided)
             else:

@@ -140,6 +140,16 @@ class PersonMapper:
             self._put_email(person, email)
         return person
 
+    def excluded(self, record: Record) -> RecordError | None:
+        """The refusal of a person whose email domain is excluded, else None."""
+        if self._excluded is None or self._email is None:
+            return None
+        try:
+            domain = self._excluded.match(self._email.read(record))
+        except RecordError:
+            return None
+        return None if domain is None else _excluded(domain)
+
     def _put_email(self, person: Person, email: str | None) -> None:
         """Beside another lookup field, the address is a field like others."""
         match self._email_guard:
@@ -154,12 +164,7 @@ class PersonMapper:
         """The trimmed address; None if the record's is blank, ABSENT if there is none to send."""
         value = record.get(column.name, ABSENT) if column.reader is None else column.reader(record)
         if self._excluded is not None and (domain := self._excluded.match(value)):
-            raise RecordError(
-                Category.EXCLUDED,
-                "The email domain is one of lead_sync.excluded_email_domains.",
-                {"domain": domain},
-                rejected=False,
-            )
+            raise _excluded(domain)
         if type(value) is str:
             value = value.strip()
             if not value:
@@ -213,6 +218,11 @@ class PersonMapper:
         else:
             rest = f"no {self._lookup_field} in {self._lookup.origin}."
         return RecordError(Category.MISSING_KEY, f"The record has {what}, and {rest}", detail)
+
+
+def _excluded(domain: str) -> RecordError:
+    message = "The email domain is one of lead_sync.excluded_email_domains."
+    return RecordError(Category.EXCLUDED, message, {"domain": domain}, rejected=False)
 
 
 def _is_blank(value: object) -> bool:

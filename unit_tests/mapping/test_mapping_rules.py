@@ -186,6 +186,25 @@ def test_excluded_domains_in_any_case_and_spelling(email: str, domain: str | Non
             assert verdict.detail == {"domain": domain}
 
 
+def test_no_rule_rejects_an_excluded_person() -> None:
+    """Nobody has to correct the answers of people who are not wanted."""
+    more: dict[str, Any] = {
+        "program_links": [
+            {"program_id": "1", "program_status": "A", "unmapped_qualifier": "reject"},
+            {"program_id": "2", "program_status": "B", "lead_scan_threshold": 2},
+        ],
+        "record_mapping": {"mapping_type": "custom", "scan_count": "scans"},
+        "qualifier_mappings": [{"program_id": "1", "qualifier": "q", "value": "Yes", "program_status": "C"}],
+    }
+    excluded = mapped({"email": "a@b.co", "q": "Later"}, lead_sync={"excluded_email_domains": ["b.co"]}, **more)
+    assert {each.program_id: (each.rejected, each.category) for each in excluded.verdicts} == {
+        1: (False, "EXCLUDED"),
+        2: (False, "BELOW_SCAN_THRESHOLD"),
+    }
+    wanted = mapped({"email": "a@c.co", "q": "Later"}, lead_sync={"excluded_email_domains": ["b.co"]}, **more)
+    assert [each.category for each in wanted.verdicts if each.rejected] == ["UNMAPPED_QUALIFIER"]
+
+
 def test_an_excluded_person_is_skipped_whatever_else_is_on_the_record() -> None:
     more: dict[str, Any] = {
         "record_mapping": {"mapping_type": "custom", "marketo_lead_id": "mkto"},
