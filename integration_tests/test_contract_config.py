@@ -111,6 +111,8 @@ def test_the_defaults() -> None:
         "https://123-ABC-456.mktorest.com/",
         "https://123-ABC-456.mktorest.com/rest",
         "https://123-ABC-456.mktorest.com/rest/",
+        "https://123-ABC-456.mktorest.com//",
+        "123-ABC-456/rest",
     ],
 )
 def test_addresses(address: str) -> None:
@@ -172,6 +174,7 @@ def test_no_credential_leaves_for_an_address_that_is_refused(connector: Connecto
         "https://app-sj99.marketo.com/#PG1234A1", "https://app-sj99.marketo.com/#ME1234A1",
         "https://experience.adobe.com/#/@org/so:123-ABC-456/marketo-engage/classic/PG1234A1",
         "https://engage-ab.marketo.com/?munchkinId=123-ABC-456#/classic/ME1234A1",
+        "https://app-sj99.marketo.com/#ME1234A1/", "app-sj99.marketo.com/#ME1234A1", "ME1234A1/", "1234/",
     ],
 )  # fmt: skip
 def test_program_ids(given: Any) -> None:
@@ -183,6 +186,7 @@ def test_program_ids(given: Any) -> None:
     [
         ("ST1234A1", "list"), ("MF1234A1", "folder"), ("SC1234A1", "campaign"), ("st1234a1", "list"),
         ("https://app-sj99.marketo.com/#ST1234A1", "list"), ("https://app-sj99.marketo.com/#MF1234A1", "folder"),
+        ("app-sj99.marketo.com/#SC1234A1", "campaign"), ("https://app-sj99.marketo.com/#SC1234A1/", "campaign"),
     ],
 )  # fmt: skip
 def test_what_is_no_program_is_refused_by_name(given: str, kind: str) -> None:
@@ -280,6 +284,13 @@ def test_text_and_numbers_are_read_where_only_one_reading_is_possible() -> None:
     links = link(event=4711, lead_scan_threshold="3", program_status=5)
     found = settings(program_links=links).program_links[0]
     assert (found.event, found.lead_scan_threshold, found.program_status) == ("4711", 3, "5")
+
+
+def test_a_blank_domain_does_not_shift_the_path_of_the_next_one() -> None:
+    sync = {"excluded_email_domains": ["example.com", " ", None, "x y"]}
+    assert set(problems({**MINIMAL, "lead_sync": sync})) == {"lead_sync.excluded_email_domains[3]"}
+    sync["excluded_email_domains"].pop()
+    assert settings(lead_sync=sync).lead_sync.excluded_email_domains == ("example.com",)
 
 
 def test_null_and_blank_count_as_absent() -> None:

@@ -27,8 +27,8 @@ _MOST_DIGITS = 18  # fits a 64-bit integer; far above any id that Marketo gives 
 
 _FLAGS = re.ASCII | re.IGNORECASE
 _MUNCHKIN_ID = r"[0-9]{3}-[a-z]{3}-[0-9]{3}"
-_BEHIND = r"(?:/(?:rest|identity))?/?"
-_INSTANCE = re.compile(rf"(?:https://)?({_MUNCHKIN_ID})(?:\.mktorest\.com{_BEHIND}|/)?", _FLAGS)
+_BEHIND = r"(?:/(?:rest|identity))?/*"
+_INSTANCE = re.compile(rf"(?:https://)?({_MUNCHKIN_ID})(?:\.mktorest\.com)?{_BEHIND}", _FLAGS)
 _INSTANCE_ELSEWHERE = re.compile(rf"https?://({_MUNCHKIN_ID})\.mktorest\.com(?:/[a-z0-9/._-]*)?", _FLAGS)
 _SANDBOX = re.compile(rf"(?:http://)?(localhost|127\.0\.0\.1):([0-9]{{1,5}}){_BEHIND}", _FLAGS)
 _MARKETO_APP = re.compile(r"https?://(?:[a-z0-9-]+\.)*(?:marketo|experience\.adobe)\.com(?:[/#?]\S*)?", _FLAGS)
@@ -37,7 +37,7 @@ _ENDPOINT = re.compile(r"https?://[a-z0-9._-]+(?::[0-9]{1,5})?(?:/[a-z0-9._/-]*)
 _LONGEST_DOMAIN = 253
 _DOMAIN = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
 _URL_TAIL = re.compile(r"([a-z]{2,4})([0-9]+)((?:[a-z]+[0-9]+)+)", _FLAGS)
-_URL = re.compile(r"https?://\S*[#/]([^#/?\s]+)(?:\?\S*)?", _FLAGS)
+_URL = re.compile(r"(?:https?://|(?:[a-z0-9-]+\.)+[a-z]+(?=[/#]))\S*[#/]([^#/?\s]+)/?(?:\?\S*)?", _FLAGS)
 
 NO_PROGRAM_KINDS: Final = {"ST": "a static list", "MF": "a folder", "SC": "a smart campaign"}
 """First letters of the URL of things in Marketo that are not programs."""
@@ -143,6 +143,8 @@ def parse_endpoint(text: str) -> str:
 def parse_program_id(value: object) -> int:
     """Return the id of a program given as digits, as the tail of its URL, or as the whole URL.
 
+    A URL may lack its scheme, and a slash may follow.
+
     Args:
         value: text, or a whole number from a hand-written configuration.
 
@@ -152,7 +154,7 @@ def parse_program_id(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         text = str(value) if abs(value) < 10**_MOST_DIGITS else "0"  # Python refuses to spell out the longest
     elif isinstance(value, str):
-        text = pasted(value)[:_LONGEST_PASTED]
+        text = pasted(value)[:_LONGEST_PASTED].rstrip("/")
     else:
         raise UnusableTextError("This is not a program ID.", _WHERE_PROGRAM)
 

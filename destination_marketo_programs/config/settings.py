@@ -110,7 +110,7 @@ def _read_folder(text: str) -> str:
 
 def _read_email_domain(text: str) -> str:
     try:
-        return parse_email_domain(text)
+        return text and parse_email_domain(text)
     except UnusableTextError as error:
         raise _refused(error) from None
 
@@ -135,8 +135,13 @@ def _refuse_none(links: tuple[Any, ...]) -> tuple[Any, ...]:
     return links
 
 
-def _without_blanks(value: Any) -> Any:
-    return [entry for entry in value if not _is_blank(entry)] if isinstance(value, list) else value
+def _blank_to_text(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _without_blanks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    # After the entries are read: leaving blank ones out before would give those behind them the wrong path.
+    return tuple(filter(None, texts))
 
 
 @dataclass(frozen=True)
@@ -162,8 +167,8 @@ ExactText = Annotated[str, BeforeValidator(_read_text)]
 StrippedText = Annotated[str, BeforeValidator(_read_text), AfterValidator(pasted)]
 ColumnText = Annotated[str, BeforeValidator(_read_text), AfterValidator(_read_column)]
 WholeNumber = Annotated[int, BeforeValidator(_refuse_flag)]
-EmailDomain = Annotated[StrippedText, AfterValidator(_read_email_domain)]
-EmailDomains = Annotated[tuple[EmailDomain, ...], BeforeValidator(_without_blanks)]
+EmailDomain = Annotated[StrippedText, AfterValidator(_read_email_domain), BeforeValidator(_blank_to_text)]
+EmailDomains = Annotated[tuple[EmailDomain, ...], AfterValidator(_without_blanks)]
 Secret = Annotated[str, BeforeValidator(_sound_text), AfterValidator(pasted)]
 
 
