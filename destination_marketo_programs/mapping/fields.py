@@ -329,7 +329,7 @@ def _to_date(value: Any) -> Any:
 
 
 _CONVERTERS: Final[dict[str, Convert]] = {
-    **dict.fromkeys(("integer", "score", "percent"), _to_whole),
+    **dict.fromkeys(("integer", "score", "percent", "reference"), _to_whole),
     **dict.fromkeys(("float", "currency"), _to_decimal),
     **dict.fromkeys(("string", "text", "textarea", "email", "phone", "url"), _to_text),
     "boolean": _to_boolean,

@@ -286,6 +286,8 @@ def test_values_that_cannot_be_sent(value: object, category: str, of: str) -> No
         ("date", "2026-01-02", "2026-01-02"),
         ("datetime", "2026-01-02T00:00:00Z", "2026-01-02T00:00:00Z"),
         ("reference", 7, 7),
+        ("reference", "7.000000000", 7),
+        ("reference", 7.0, 7),
     ],
 )
 def test_values_take_the_fields_type_without_loss(data_type: str, value: object, sent: object) -> None:
