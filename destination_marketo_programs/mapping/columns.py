@@ -11,6 +11,7 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 
 from destination_marketo_programs.config.columns import calls_unknown_function
+from destination_marketo_programs.mapping.expressions import exact_search
 from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.outcomes import Category, Detail
 
@@ -102,7 +103,7 @@ def compile_column(text: str, path: str) -> Column:
     if keys is not None:
         return Column(text, origin, _nested_reader(text, keys), path, frozenset(keys[:1]))
     roots = _roots(expression.parsed)
-    return Column(text, origin, _expression_reader(text, origin, expression.search, roots), path, roots)
+    return Column(text, origin, _expression_reader(text, origin, exact_search(expression.parsed), roots), path, roots)
 
 
 def _expression(text: str) -> Any:

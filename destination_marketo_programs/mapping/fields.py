@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import msgspec
 
 from destination_marketo_programs.mapping.columns import ABSENT, Column, Record, RecordError
-from destination_marketo_programs.mapping.values import is_whole, shown, text_of
-from destination_marketo_programs.model import UNREADABLE
+from destination_marketo_programs.mapping.values import holds_unreadable, is_whole, shown, text_of
 from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
@@ -213,7 +212,7 @@ def sendable(value: Any, column: Column, field: str) -> str | int | float | bool
         return value
     if isinstance(value, Decimal):
         return value
-    if _holds_unreadable(value):
+    if holds_unreadable(value):
         raise column.unreadable()
     if isinstance(value, list):
         return _joined(value, column, field)
@@ -222,12 +221,6 @@ def sendable(value: Any, column: Column, field: str) -> str | int | float | bool
 
 def _unusable(category: Category, column: Column, what: str, field: str, value: object) -> RecordError:
     return RecordError(category, f"{column.origin} holds {what}", field_detail(field, value))
-
-
-def _holds_unreadable(value: object) -> bool:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return value is UNREADABLE or (isinstance(value, list) and any(map(_holds_unreadable, value)))
 
 
 def _joined(values: list[Any], column: Column, field: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from destination_marketo_programs.model import UNREADABLE
 from destination_marketo_programs.text import encodable
 
 EXACT_WHOLE: Final = 2**53
@@ -135,6 +136,13 @@ def lead_id(value: object) -> int | None:
     """Marketo's numeric lead id from a number or digits in text; None for anything else."""
     number = whole_number(value)
     return number if number is not None and number > 0 else None
+
+
+def holds_unreadable(value: object) -> bool:
+    """Whether a part of a value is not kept (see `UNREADABLE`)."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is UNREADABLE or (isinstance(value, list) and any(map(holds_unreadable, value)))
 
 
 def container(text: str) -> dict[str, Any] | list[Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,8 +22,8 @@ from destination_marketo_programs.mapping import (
     WritableField,
     compile_column,
 )
-from destination_marketo_programs.mapping.columns import ABSENT
-from destination_marketo_programs.model import Mapped, Person, Target
+from destination_marketo_programs.mapping.columns import ABSENT, RecordError
+from destination_marketo_programs.model import UNREADABLE, Mapped, Person, Target
 
 if TYPE_CHECKING:
     import random
@@ -313,6 +314,53 @@ def test_an_absent_column_is_absent_within_an_expression_too(expression: str) ->
         {},
         {"v": None},
     )
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("abs(n)", "1.50"),
+        ("ceil(n)", "-1"),
+        ("floor(n)", "-2"),
+        ("max(l)", "2.5"),
+        ("sum(l)", "4.1"),
+        ("sort(l)[0]", "0.1"),
+        ("max_by(rows, &x).y", "second"),
+        ("sort_by(rows, &x)[0].y", "first"),
+        ("rows[?x == `0.1`].y | [0]", "first"),
+        ("rows[?x > `0.5`].y | [0]", "second"),
+        ("not_null(n)", "-1.50"),
+        ("type(n)", "number"),
+        ("to_string(n)", "-1.50"),
+        ("to_string(long)", "1884518522.1684267241"),
+        ("to_string(rows[0])", '{"x":0.1,"y":"first"}'),
+        ("to_number(t)", "1884518522.1684267241"),
+        ("to_number(y)", None),
+        ("to_string(absent)", None),
+        ("to_string(null)", None),
+        ("ceil(huge)", "1E+999999"),
+    ],
+)
+def test_functions_take_fractions_as_numbers_and_keep_their_digits(expression: str, found: str | None) -> None:
+    record = {
+        "n": Decimal("-1.50"),
+        "l": [Decimal("2.5"), 1, Decimal("0.1"), Decimal("0.5")],
+        "long": Decimal("1884518522.1684267241"),
+        "t": "1884518522.1684267241",
+        "y": "yes",
+        "null": None,
+        "huge": Decimal("1E+999999"),
+        "rows": [{"x": Decimal("0.1"), "y": "first"}, {"x": Decimal("1.5"), "y": "second"}],
+    }
+    catalog = FieldCatalog(lead={"v": WritableField("string")})
+    fields = person({"email": "a@b.co", **record}, catalog, field_mappings=[field(expression, "v")]).fields
+    assert fields == ({} if found is None else {"v": found})
+
+
+def test_a_part_that_is_not_kept_is_no_text() -> None:
+    column = compile_column("to_string(deep)", "p")
+    with pytest.raises(RecordError):
+        column.read({"deep": [UNREADABLE]})
 
 
 @pytest.mark.parametrize("text", ["[" * 5_000, "a[" * 400 + "0" + "]" * 400, "tags[?kind==", "(" * 900, "\ud800", ""])
