@@ -137,7 +137,14 @@ def test_the_image_ends_as_user_of_the_base_with_python_as_process_one() -> None
 
 def test_pins_are_installed_as_the_whole_list_wherever_they_are_installed() -> None:
     """Else a new release of anything that is asked for with an extra ends every installation on a new machine."""
-    texts = ["Makefile", "Dockerfile", "README.md", ".ci/image", ".ci/release-check", "integration_tests/readers/install"]
+    texts = [
+        "Makefile",
+        "Dockerfile",
+        "README.md",
+        ".ci/image",
+        ".ci/release-check",
+        "integration_tests/readers/install",
+    ]
     texts += [str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md")]
     lines = [line for text in texts for line in (ROOT / text).read_text().splitlines() if "--require-hashes" in line]
     assert len(lines) >= 9

@@ -51,7 +51,10 @@ class _ExactFunctions(Functions):
         if isinstance(arg, Decimal):
             return arg
         number = super()._func_to_number(arg)  # type: ignore[misc]
-        return Decimal(arg.strip()) if isinstance(arg, str) and isinstance(number, float) else number
+        if not isinstance(arg, str) or not isinstance(number, float):
+            return number
+        exact = Decimal(arg.strip())
+        return exact if exact.is_finite() else number  # "nan" stays what no field takes
 
     @signature({"types": []})
     def _func_to_string(self, arg: Any) -> Any:

@@ -24,6 +24,7 @@ from destination_marketo_programs.mapping import (
 )
 from destination_marketo_programs.mapping.columns import ABSENT, RecordError
 from destination_marketo_programs.model import UNREADABLE, Mapped, Person, Target
+from destination_marketo_programs.outcomes import Category
 
 if TYPE_CHECKING:
     import random
@@ -355,6 +356,15 @@ def test_functions_take_fractions_as_numbers_and_keep_their_digits(expression: s
     catalog = FieldCatalog(lead={"v": WritableField("string")})
     fields = person({"email": "a@b.co", **record}, catalog, field_mappings=[field(expression, "v")]).fields
     assert fields == ({} if found is None else {"v": found})
+
+
+@pytest.mark.parametrize("text", ["nan", "-Infinity"])
+def test_a_text_that_is_no_finite_number_is_refused_by_itself(text: str) -> None:
+    catalog = FieldCatalog(lead={"v": WritableField("float")})
+    verdicts = mapped({"email": "a@b.co", "t": text}, catalog, field_mappings=[field("to_number(t)", "v")]).verdicts
+    assert [(verdict.category, verdict.message) for verdict in verdicts] == [
+        (Category.INVALID_RECORD, 'field_mappings[0].record_field ("to_number(t)") holds NaN or an infinity.')
+    ]
 
 
 def test_a_part_that_is_not_kept_is_no_text() -> None:
