@@ -13,6 +13,7 @@ from destination_marketo_programs.arguments import Parser
 from destination_marketo_programs.catalog import read_catalog
 from destination_marketo_programs.config import (
     JsonFileError,
+    LoadedSettings,
     connector_spec,
     load_settings,
     read_json_file,
@@ -30,6 +31,7 @@ from destination_marketo_programs.failures import (
 )
 from destination_marketo_programs.marketo.errors import StoppedError
 from destination_marketo_programs.marketo.limits import utc_now
+from destination_marketo_programs.marketo.retry import RetryPolicy
 from destination_marketo_programs.process import Process, share_one_heap
 from destination_marketo_programs.session import Stops, open_session
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from destination_marketo_programs.model import Problem
     from destination_marketo_programs.people import People
     from destination_marketo_programs.session import Delivered
+    from destination_marketo_programs.storage import OutcomeStore
 
 logger = logging.getLogger("airbyte.commands")
 
@@ -144,14 +147,44 @@ def read_json(path: str, what: str) -> Any:
         raise ConfigurationError([error.problem]) from None
 
 
-def load(config: Any, scrubber: Scrubber) -> tuple[Settings | None, list[Problem]]:
+def load(config: Any, scrubber: Scrubber) -> LoadedSettings:
     """The settings, as far as they can be read, and what is wrong with them; every secret is known to the scrubber."""
     loaded = load_settings(config, cloud=runs_in_cloud())
-    if loaded.settings is not None:
-        scrubber.add(loaded.settings.secrets())
-    elif isinstance(config, dict):
+    scrubber.add(loaded.secrets())
+    if loaded.settings is None and isinstance(config, dict):
         scrubber.add(value for key, value in config.items() if "secret" in key and isinstance(value, str))
-    return loaded.settings, list(loaded.problems)
+    return loaded
+
+
+def every_problem(
+    loaded: LoadedSettings, scrubber: Scrubber, stops: Stops, store: OutcomeStore | None = None
+) -> list[Problem]:
+    """What is wrong with a configuration: in itself, and by what Marketo and the storage say of what can be read of it.
+
+    Args:
+        loaded: the configuration.
+        scrubber: told every token.
+        stops: told what to stop.
+        store: is probed in place of the configured one.
+
+    Raises:
+        StoppedError: the process was asked to end.
+        StorageError: the settings alone show that the storage cannot work.
+    """
+    settings = loaded.settings or loaded.readable
+    if settings is None:
+        return loaded.problems
+    policy = RetryPolicy(check_window_seconds=2.0) if settings.is_partial else None  # it has to be checked again anyway
+    with open_session(
+        settings,
+        stops=stops,
+        on_secret=_teach(scrubber),
+        store=store,
+        policy=policy,
+        read_only=True,
+        short_retries=True,
+    ) as session:
+        return session.check(loaded.problems).problems
 
 
 def check(config: Any, scrubber: Scrubber, stops: Stops) -> str | None:
@@ -164,11 +197,7 @@ def check(config: Any, scrubber: Scrubber, stops: Stops) -> str | None:
         Terminated, StoppedError: the process was asked to end.
     """
     try:
-        settings, problems = load(config, scrubber)
-        if settings is None:
-            return problem_text(problems)
-        with open_session(settings, stops=stops, on_secret=_teach(scrubber), short_retries=True) as session:
-            found = session.check(problems).problems
+        found = every_problem(load(config, scrubber), scrubber, stops)
         return problem_text(found) if found else None
     except (Terminated, StoppedError):
         raise
@@ -199,10 +228,10 @@ def write(
     Raises:
         Whatever ended it; see `failures.failure_of`.
     """
-    settings, problems = load(config, scrubber)
-    if settings is None:
-        raise ConfigurationError([*problems, *catalog.problems])
-    deliver(settings, problems, catalog, intake, acknowledge, scrubber, stops, people)
+    loaded = load(config, scrubber)
+    if loaded.settings is None:
+        raise ConfigurationError([*every_problem(loaded, scrubber, stops), *catalog.problems])
+    deliver(loaded.settings, loaded.problems, catalog, intake, acknowledge, scrubber, stops, people)
 
 
 def deliver(

@@ -100,6 +100,35 @@ def test_write_finds_the_same_before_its_first_record(connector: Connector, sand
     assert sandbox.state.lead_count() == 0
 
 
+def half_unreadable(sandbox: SandboxServer) -> dict[str, Any]:
+    """Slips that the form alone shows, among others that only Marketo and the storage know of."""
+    config = full_of_mistakes(sandbox)
+    config["program_links"][1:1] = [link("ST1004A1", "Registered"), link("1004", "") | {"event": "b"}]
+    config["program_links"][3]["lead_scan_threshold"] = -1
+    config["qualifier_mappings"].insert(0, {"program_id": "x", "value": "Yes", "program_status": "Attended"})
+    config["field_mappings"].insert(1, {"record_field": "", "marketo_field": "title"})
+    config["lead_sync"]["mode"] = "match"
+    config["colour"] = "blue"
+    return config
+
+
+def test_a_value_that_cannot_be_used_hides_nothing_that_marketo_knows(
+    connector: Connector, sandbox: SandboxServer, snapshot: SnapshotAssertion
+) -> None:
+    sandbox.state.set_usage(USER, 120)
+    config = half_unreadable(sandbox)
+
+    told = status_of(connector.check(config))["message"]
+
+    assert re.sub(r"\d{4}-\d{2}-\d{2} ", "(day) ", told) == snapshot
+    sandbox.state.set_usage(USER, 120)
+    written = connector.write(config, [record({"email": "ada@example.org", "event_id": "1004"}), state(1)])
+    assert written.error["failure_type"] == "config_error"
+    assert written.error["message"] == told
+    assert written.states == []
+    assert sandbox.calls.writes() == []
+
+
 def test_a_wrong_secret_appears_nowhere(connector: Connector, sandbox: SandboxServer) -> None:
     run = connector.check(config_for(sandbox, client_secret=SECRET))
 

@@ -616,6 +616,9 @@ def test_whatever_json_is_given_gets_settings_or_plain_problems(raw: dict[str, A
     outcome = load_settings(raw, cloud=False)
 
     assert outcome.settings is not None or outcome.problems
+    if outcome.readable:
+        assert outcome.settings is None
+        assert outcome.readable.is_partial
     for problem in outcome.problems:
         # The place may name a link's event, which is what people find the link by.
         text = f"{problem.path}\n{problem.message}\n{problem.fix}\n{problem.also}"
@@ -674,3 +677,84 @@ def test_importing_the_configuration_loads_neither_the_cdk_nor_a_client() -> Non
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
     assert not {"airbyte_cdk", "requests", "boto3", "jinja2", "aiohttp"} & set(json.loads(run.stdout))
+
+
+ENTRY: dict[str, dict[str, Any]] = {
+    "program_links": LINK,
+    "qualifier_mappings": {"program_id": "1234", "qualifier": "demo", "value": "Yes", "program_status": "Engaged"},
+    "field_mappings": {"record_field": "job", "marketo_object": "lead", "marketo_field": "title", "write": "auto"},
+}
+MISTAKES: dict[str, dict[str, Any]] = {
+    "program_links": {"program_id": "ST1234A1", "program_status": "", "allow_archived": "perhaps"},
+    "qualifier_mappings": {"program_id": "x", "value": "", "program_status": ""},
+    "field_mappings": {"record_field": "", "marketo_object": "person", "marketo_field": ""},
+}
+"""What Marketo would be asked about without knowing what was meant: the entry is left out."""
+SLIPS: dict[str, dict[str, Any]] = {
+    "program_links": {"stream": 5.5, "lead_scan_threshold": -1, "unmapped_qualifier": "drop", "unknown": 1},
+    "qualifier_mappings": {"qualifier": {}, "unknown": 1},
+    "field_mappings": {"write": "never", "unknown": 1},
+}
+"""What Marketo knows nothing of: the rest of the entry is looked at all the same."""
+
+
+@given(st.data())
+def test_what_is_readable_keeps_its_place(data: st.DataObject) -> None:
+    raw = {**VALID, "record_mapping": {"mapping_type": "custom"}}
+    places: dict[str, list[int]] = {}
+    wrong = False
+    for setting, entry in ENTRY.items():
+        kinds = data.draw(st.lists(st.sampled_from(["sound", "slip", "mistake"]), min_size=1, max_size=4), setting)
+        raw[setting] = []
+        for kind in kinds:
+            options = {"sound": {}, "slip": SLIPS[setting], "mistake": MISTAKES[setting]}[kind]
+            change = data.draw(st.sampled_from(sorted(options))) if options else None
+            raw[setting].append(entry if change is None else {**entry, change: options[change]})
+        places[setting] = [place for place, kind in enumerate(kinds) if kind != "mistake"]
+        wrong = wrong or set(kinds) != {"sound"}
+    given_raw = json.dumps(raw)
+
+    outcome = load_settings(raw, cloud=False)
+
+    assert json.dumps(raw) == given_raw
+    assert (outcome.settings is None) is wrong
+    read = outcome.readable if wrong else outcome.settings
+    assert read is not None
+    assert read.is_partial is wrong
+    assert [list(read.places("program_links")), list(read.places("qualifier_mappings"))] == [
+        places["program_links"],
+        places["qualifier_mappings"],
+    ]
+    assert list(read.places("field_mappings")) == places["field_mappings"]
+    for setting, kept in places.items():
+        assert len(getattr(read, setting)) == len(kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"lead_sync": {"mode": "match", "partition_name": "EMEA"}}, ("lead_sync", {"partition_name": "EMEA"})),
+        ({"delivery": {"method": "fax", "daily_call_budget": 7}}, ("delivery", {"daily_call_budget": 7})),
+        ({"lead_sync": {"excluded_email_domains": ["a b", "c"]}}, ("lead_sync", {})),
+        ({"lead_sync": 5}, ("lead_sync", {})),
+        ({"record_mapping": {"mapping_type": "csv"}}, ("record_mapping", {"mapping_type": "custom"})),
+        ({"object_storage_config": {"storage_type": "S3"}}, ("object_storage_config", {"storage_type": "None"})),
+        ({"program_links": "4711"}, ("program_links", [])),
+        ({"unknown": 1}, ("delivery", {})),
+    ],
+)
+def test_one_wrong_setting_leaves_the_rest_readable(change: dict[str, Any], expected: tuple[str, Any]) -> None:
+    outcome = load_settings({**VALID, **change}, cloud=False)
+
+    assert outcome.settings is None
+    assert outcome.readable is not None
+    setting, value = expected
+    whole = Settings.model_validate({**VALID, setting: value}, context={"places": {}})
+    assert outcome.readable == whole
+
+
+@pytest.mark.parametrize("change", [{"domain_url": "https://example.com"}, {"client_id": ""}, {"client_secret": 5}])
+def test_without_address_and_credentials_nothing_can_be_asked(change: dict[str, Any]) -> None:
+    outcome = load_settings({**VALID, **change}, cloud=False)
+
+    assert (outcome.settings, outcome.readable) == (None, None)

@@ -117,10 +117,11 @@ def main(arguments: list[str]) -> int:
     parsed = parser.parse_args(arguments)
 
     def command(process: Process) -> None:
-        settings, problems = load(read_json(parsed.config, "config"), process.scrubber)
+        loaded = load(read_json(parsed.config, "config"), process.scrubber)
+        settings = loaded.settings
         if settings is None:
-            raise ConfigurationError(problems)
-        for problem in problems:
+            raise ConfigurationError(loaded.problems)
+        for problem in loaded.problems:
             if not is_about_columns(problem, settings):
                 logger.warning("A sync would not begin: %s", problem)
         found = discover(settings, _ask(settings, process))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from destination_marketo_programs.config.contradictions import Draft, contradictions, draft_of
 from destination_marketo_programs.config.explain import explain_all, tell
@@ -25,7 +25,7 @@ from destination_marketo_programs.model import Problem
 from destination_marketo_programs.text import on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LARGEST_FILE_BYTES: Final = 64_000_000
 """A configuration or catalog is far smaller; a device or a data file given by mistake may have no end."""
@@ -123,13 +123,21 @@ class LoadedSettings(msgspec.Struct, frozen=True):
     """What happened to a raw configuration.
 
     Attributes:
-        settings: None if the configuration cannot be read. With settings there may still be problems: they
+        settings: None if the configuration cannot be used. With settings there may still be problems: they
             forbid writing, but checks against Marketo can go on and report theirs as well.
         problems: in the order of the form; empty when all is well.
+        readable: what can be read of a configuration that cannot be used, so that Marketo's part of the problems is
+            found all the same; nothing is to be written with it. None if even that needs what is wrong.
     """
 
     settings: Settings | None
     problems: list[Problem]
+    readable: Settings | None = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return every secret text that could be read."""
+        known = self.settings or self.readable
+        return known.secrets() if known else ()
 
 
 def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
@@ -146,17 +154,21 @@ def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
     try:
         settings = Settings.model_validate(raw, context={"cloud": cloud})
     except ValidationError as error:
-        problems = explain_all(error.errors(include_url=False))
+        details = error.errors(include_url=False)
+        problems = explain_all(details)
         if isinstance(raw, dict):
             problems += contradictions(_salvage(raw), cloud=cloud)
-        return LoadedSettings(None, tell(problems, lambda position: _raw_event(raw, position)))
+        told = tell(problems, lambda position: _raw_event(raw, position))
+        return LoadedSettings(None, told, _readable(raw, [detail["loc"] for detail in details], cloud=cloud))
     return LoadedSettings(settings, tell(contradictions(draft_of(settings), cloud=cloud), events_of(settings)))
 
 
 def events_of(settings: Settings) -> Callable[[int], str]:
     """Return what tells the event of a program link by its position, for `tell`."""
-    links = settings.program_links
-    return lambda position: links[position].event if position < len(links) else ""
+    events = {
+        place: link.event for place, link in zip(settings.places("program_links"), settings.program_links, strict=True)
+    }
+    return lambda position: events.get(position, "")
 
 
 def _raw_event(raw: Any, position: int) -> str:
@@ -165,6 +177,61 @@ def _raw_event(raw: Any, position: int) -> str:
     link = links[position] if isinstance(links, list) and position < len(links) else None
     event = link.get("event") if isinstance(link, dict) else None
     return event if isinstance(event, str) else ""
+
+
+_ENTRIES: Final[dict[str, type[BaseModel]]] = {
+    "program_links": ProgramLink,
+    "qualifier_mappings": QualifierMapping,
+    "field_mappings": FieldMapping,
+}
+
+
+def _readable(raw: Any, wrong: Sequence[tuple[int | str, ...]], *, cloud: bool) -> Settings | None:
+    """Return the configuration without what is wrong in it; None if it cannot do without.
+
+    Args:
+        raw: the configuration.
+        wrong: where each unusable, unknown or missing value is, as pydantic says it.
+        cloud: as for `load_settings`.
+    """
+    if not isinstance(raw, dict):
+        return None
+    kept = {key: _copied(value) for key, value in raw.items()}
+    unread: dict[str, set[int]] = {}
+    for location in wrong:
+        match location:
+            case (str(name), int(entry), str(key), *_) if name in _ENTRIES and not _is_needed(_ENTRIES[name], key):
+                kept[name][entry].pop(key, None)
+            case (str(name), int(entry), *_) if name in _ENTRIES:
+                unread.setdefault(name, set()).add(entry)
+            case ("record_mapping", *_):
+                kept["record_mapping"] = {"mapping_type": "custom"}  # of which Marketo is asked nothing
+            case (("lead_sync" | "delivery") as block, str(name), *_) if isinstance(kept.get(block), dict):
+                kept[block].pop(name, None)
+            case (name, *_):
+                kept.pop(name, None)
+    kept.setdefault("program_links", [])  # the credentials can be tried without any
+    places: dict[str, tuple[int, ...]] = {}
+    for name, entries in unread.items():
+        places[name] = tuple(at for at in range(len(kept[name])) if at not in entries)
+        kept[name] = [kept[name][at] for at in places[name]]
+    try:
+        return Settings.model_validate(kept, context={"cloud": cloud, "places": places})
+    except ValidationError:
+        return None
+
+
+def _copied(value: Any) -> Any:
+    """A copy as deep as the keys that may be taken out; what lies deeper may be nested without end."""
+    if isinstance(value, list):
+        return [dict(entry) if isinstance(entry, dict) else entry for entry in value]
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _is_needed(kind: type[BaseModel], key: str) -> bool:
+    """Whether Marketo would be asked about something else if an entry lacked this key."""
+    field = kind.model_fields.get(key)
+    return field is not None and (field.is_required() or key in {"program_id", "allow_archived", "marketo_object"})
 
 
 def _salvage(raw: dict[Any, Any]) -> Draft:

@@ -10,7 +10,7 @@ title for a group of settings: hence one form group (`group`) for each, whose ti
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -36,6 +37,9 @@ from destination_marketo_programs.config.addresses import (
     pasted,
 )
 from destination_marketo_programs.config.columns import check_column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UnmappedQualifier = Literal["use_program_status", "skip", "reject"]
 MarketoObject = Literal["lead", "program_member"]
@@ -128,9 +132,9 @@ def _refuse_flag(value: Any) -> Any:
     return pasted(value) if isinstance(value, str) else value
 
 
-def _refuse_none(links: tuple[Any, ...]) -> tuple[Any, ...]:
+def _refuse_none(links: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
     # A constraint on the length would also complain about a list whose only link is wrong.
-    if not links:
+    if not links and "places" not in (info.context or {}):
         raise PydanticCustomError("missing", "no entry")
     return links
 
@@ -578,6 +582,8 @@ class Settings(_Block):
 
     model_config = ConfigDict(title="Marketo Programs destination")
 
+    _places: dict[str, tuple[int, ...]] | None = PrivateAttr(default=None)
+
     domain_url: DomainUrl = Field(
         title="REST API endpoint",
         description="In Marketo open Admin > Integration > Web Services and copy the Endpoint under REST API.",
@@ -641,6 +647,19 @@ class Settings(_Block):
         description="Method and pace, and what to do about rejected records.",
         json_schema_extra={"group": "delivery"},
     )
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Keep where the entries of lists stood if some were left out: `places` in the context of the validation."""
+        self._places = (context or {}).get("places")
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether what cannot be read was left out: good for finding further problems, and for nothing else."""
+        return self._places is not None
+
+    def places(self, setting: Literal["program_links", "qualifier_mappings", "field_mappings"]) -> Sequence[int]:
+        """Return where each entry of a list stands in the form, from 0: entries that cannot be read are left out."""
+        return (self._places or {}).get(setting, range(len(getattr(self, setting))))
 
     def secrets(self) -> tuple[str, ...]:
         """Return every secret text of the configuration, for masking; blank ones left out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from destination_marketo_programs.bar import Bar
 from destination_marketo_programs.catalog import read_catalog
-from destination_marketo_programs.commands import load, read_json
+from destination_marketo_programs.commands import every_problem, load, read_json
 from destination_marketo_programs.delivery.intake import Intake
 from destination_marketo_programs.delivery.loop import Terminated
 from destination_marketo_programs.failures import ConfigurationError, Doing, failure_of
@@ -86,22 +86,22 @@ def main(args: argparse.Namespace) -> int:
 
 def _plan(args: argparse.Namespace, scrubber: Scrubber, bar: Bar, signals: StopSignals) -> int:
     """Number of records that would be rejected."""
-    settings, problems = load(read_json(args.config, "config"), scrubber)
+    loaded = load(read_json(args.config, "config"), scrubber)
     catalog = read_catalog(read_json(args.catalog, "catalog"))
-    if settings is None:
-        raise ConfigurationError([*problems, *catalog.problems])
     stops = Stops()
     signals.watch(stops.stop)
+    if loaded.settings is None:
+        raise ConfigurationError([*every_problem(loaded, scrubber, stops, store=NoStore()), *catalog.problems])
     # The storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
     with open_session(
-        settings,
+        loaded.settings,
         catalog=catalog,
         stops=stops,
         on_secret=lambda token: scrubber.add([token]),
         store=NoStore(),
         read_only=True,
     ) as session:
-        preflight = session.check(problems, raise_transient=True)
+        preflight = session.check(loaded.problems, raise_transient=True)
         if preflight.problems:
             raise ConfigurationError(preflight.problems)
         if sys.stdin.isatty():

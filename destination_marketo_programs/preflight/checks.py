@@ -105,7 +105,7 @@ def run_preflight(
     ]
     return Preflight(
         tell(problems, events_of(settings)),
-        _notes(settings, facts, statuses, catalog),
+        [] if settings.is_partial else _notes(settings, facts, statuses, catalog),
         facts.programs,
         statuses.ranks(),
         catalog,
@@ -136,10 +136,11 @@ def _without_consequences(
     A mistyped program of a link leaves a qualifier mapping without link; a mistyped lookup field leaves it unfilled.
     """
     unseen = Names(map(str, facts.missing | facts.denied))
+    mappings = dict(zip(settings.places("qualifier_mappings"), settings.qualifier_mappings, strict=True))
     for problem in problems:
         match problem.location:
-            case ("qualifier_mappings", int(position), "program_id") if unseen.nearest(
-                str(settings.qualifier_mappings[position].program_id)
+            case ("qualifier_mappings", int(position), "program_id") if position in mappings and unseen.nearest(
+                str(mappings[position].program_id)
             ):
                 continue
             case ("lead_sync", "lookup_field") if lookup:

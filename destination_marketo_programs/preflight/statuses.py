@@ -100,22 +100,24 @@ class Statuses:
 
     def problems(self, settings: Settings) -> Iterator[Problem]:
         """Statuses that Marketo would not find, or that nobody should be given."""
-        yield from self._of_links(settings.program_links)
-        yield from self._of_mappings(settings.qualifier_mappings)
+        yield from self._of_links(zip(settings.places("program_links"), settings.program_links, strict=True))
+        yield from self._of_mappings(
+            zip(settings.places("qualifier_mappings"), settings.qualifier_mappings, strict=True)
+        )
 
-    def _of_links(self, links: Sequence[ProgramLink]) -> Iterator[Problem]:
+    def _of_links(self, links: Iterable[tuple[int, ProgramLink]]) -> Iterator[Problem]:
         slips = _Slips("program_links")
-        for position, link in enumerate(links):
+        for position, link in links:
             program = self._programs.get(link.program_id)
             finding = self._judges[program.channel].judge(link.program_status) if program else None
             if program and finding:
                 slips.add(position, finding, [program.id])
         yield from slips.problems(self._named)
 
-    def _of_mappings(self, mappings: Sequence[QualifierMapping]) -> Iterator[Problem]:
+    def _of_mappings(self, mappings: Iterable[tuple[int, QualifierMapping]]) -> Iterator[Problem]:
         slips = _Slips("qualifier_mappings")
         found: dict[tuple[int | None, str], list[tuple[Finding, list[Scope]]]] = {}
-        for position, mapping in enumerate(mappings):
+        for position, mapping in mappings:
             key = (mapping.program_id, mapping.program_status)
             if key not in found:
                 found[key] = self._of_mapping(*key)
