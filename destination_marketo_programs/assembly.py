@@ -148,6 +148,8 @@ class Run:
                 self._journal.close(
                     ending,
                     left_undone=left,
+                    records_read=self.tally.records_read,
+                    records_settled=self.tally.records_settled,
                     events=self._mappers.event_names,
                     calls=self._client.gate.budget.used_now,
                     leads=self.tally.leads(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from harness import QUICK, Connector, InProcess, Json, config_for, record, state
+from scenario import assert_run_file, run_files
 
 from destination_marketo_programs.config import load_settings
 from destination_marketo_programs.marketo.errors import WriteAttemptedError
@@ -83,6 +84,9 @@ def test_nothing_is_written_or_acknowledged_and_a_write_does_what_was_said(
     assert "People to be created in Marketo: 2." in summary
     assert "A sync of these records with delivery.method rest would make" in summary
     assert "example.org" not in run.text
+    (told,) = run_files(tmp_path / "dry")
+    assert told.dry_run
+    assert_run_file(told, tmp_path / "dry", 5, 9)
 
     written = connector.write(dry(sandbox, tmp_path / "wet", dry_run=False), lines)
 
