@@ -160,8 +160,8 @@ class Tally:
             lines.append(f"Excluded email domains: {domains}.")
         if self.unreadable_ids:
             lines.append(
-                f"{counted(self.unreadable_ids, 'record')} had a Marketo lead ID that is not a number; the lookup "
-                "field was used instead."
+                f"{counted(self.unreadable_ids, 'record')} had a Marketo lead ID that is not a number, so only "
+                "the lookup field was used."
             )
         if self.shared_emails:
             lines.append(

@@ -103,7 +103,7 @@ def test_excluded_domains_unreadable_ids_and_shared_emails_are_told() -> None:
         tally.count_refusal(Result.SKIPPED, Category.EXCLUDED, None, {"domain": "example.com"})
     text = "\n".join(summary(tally))
     assert "Excluded email domains: example.com 2." in text
-    assert "1 record had a Marketo lead ID that is not a number" in text
+    assert "1 record had a Marketo lead ID that is not a number, so only the lookup field was used." in text
     assert "2 people with different keys share an email" in text
     assert "3 of the outcomes are unchanged since an earlier sync" in text
 
