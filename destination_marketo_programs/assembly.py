@@ -89,7 +89,7 @@ class Run:
         self._mappers = Mappers(session.settings, preflight, session.catalog)
         self._statuses = statuses_of(preflight, session.settings, session.catalog)
         self._fold = fold_for(self._settings.lead_sync.lookup_field, preflight.fields)
-        self._journal = RunJournal(store, run_file(session, preflight, dry_run=dry_run), utc_now)
+        self._journal = RunJournal(store, run_file(session, preflight, dry_run=dry_run), utc_now, self.tally)
         self._between = Between(session, self._statuses, learns=not dry_run)
         self._way = Way(
             session.settings,
@@ -148,8 +148,6 @@ class Run:
                 self._journal.close(
                     ending,
                     left_undone=left,
-                    records_read=self.tally.records_read,
-                    records_settled=self.tally.records_settled,
                     events=self._mappers.event_names,
                     calls=self._client.gate.budget.used_now,
                     leads=self.tally.leads(),
@@ -210,7 +208,7 @@ class Run:
             accept = _behind(partial(memory.recall, settle=settlement), accept)
         loop = self._loop(accept, stages, settlement, holding)
         if self._writes_run_file:
-            self._journal.keep_alive(self.tally, creates, loop.fail)
+            self._journal.keep_alive(creates, loop.fail)
         return loop
 
     def _loop(

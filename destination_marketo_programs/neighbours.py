@@ -66,9 +66,10 @@ class RunJournal:
         store: where run files are; without storage every method does nothing.
         run: the file, open.
         now: the wall clock, in UTC.
+        tally: of this run; the file says how many of its records were read and settled.
     """
 
-    def __init__(self, store: OutcomeStore, run: RunFile, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: OutcomeStore, run: RunFile, now: Callable[[], datetime], tally: Tally) -> None:
         self.run = run
         self._store = store
         self._stored = store.location is not None
@@ -77,7 +78,7 @@ class RunJournal:
         self._written: datetime | None = None
         self._ended = threading.Event()
         self._renewer: threading.Thread | None = None
-        self._tally: Tally | None = None
+        self._tally = tally
         self._creates: Creates | None = None
 
     # --- what delivery tells -------------------------------------------------------------------------------------
@@ -148,9 +149,9 @@ class RunJournal:
                 setattr(self.run, name, value)
             self._write()
 
-    def keep_alive(self, tally: Tally, creates: Creates, on_lost: Callable[[StorageError], None]) -> None:
+    def keep_alive(self, creates: Creates, on_lost: Callable[[StorageError], None]) -> None:
         """Renew the file until `close`; `on_lost` is told, in another thread, if that has failed for too long."""
-        self._tally, self._creates = tally, creates
+        self._creates = creates
         if self._stored:
             self._renewer = threading.Thread(target=self._renew, args=(on_lost,), name="run-file", daemon=True)
             self._renewer.start()
@@ -170,9 +171,8 @@ class RunJournal:
                 logger.warning("The run file could not be renewed, and is tried again: %s", error)
 
     def _note_progress(self) -> None:
-        if self._tally is not None:
-            self.run.records_read = self._tally.records_read
-            self.run.records_settled = self._tally.records_settled
+        self.run.records_read = self._tally.records_read
+        self.run.records_settled = self._tally.records_settled
         if self._creates is not None:
             self.run.creates_unanswered = self._creates.unanswered
 

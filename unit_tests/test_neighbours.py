@@ -90,7 +90,7 @@ def store(clock: Clock) -> Blobs:
 
 
 def journal_of(store: Blobs, run_id: str = "b", started: datetime = BEGAN, **members: Any) -> RunJournal:
-    return RunJournal(store, run_file(run_id, started, **members), store.clock)
+    return RunJournal(store, run_file(run_id, started, **members), store.clock, Tally())
 
 
 def taken_over(store: Blobs, journal: RunJournal, wait: Callable[[float], bool] | None = None) -> Inheritance:
@@ -114,7 +114,7 @@ def test_runs_that_are_over_and_dry_runs_and_other_instances_are_nobodys_neighbo
         journal_of(store, f"o{number}", BEGAN - timedelta(minutes=1), **members).write()
     other = run_file("elsewhere")
     other.instance = "999-ZZZ-999"
-    RunJournal(store, other, store.clock).write()
+    RunJournal(store, other, store.clock, Tally()).write()
     assert taken_over(store, journal_of(store)).creates_in == 0.0
     assert store.clock.now == BEGAN
 
@@ -214,7 +214,7 @@ def test_of_a_run_that_closed_with_creates_unanswered_these_are_inherited(
     creates = Creates(lambda: seconds[0], SETTLE)
     closed = journal_of(store, "a", BEGAN - timedelta(minutes=10))
     clock.now = BEGAN - timedelta(seconds=30)
-    closed.keep_alive(Tally(), creates, lambda _error: None)
+    closed.keep_alive(creates, lambda _error: None)
     closed.creating()
     with creates:
         closed.close("stopped")
@@ -448,7 +448,7 @@ def test_a_create_that_cannot_be_written_down_is_not_sent(store: Blobs) -> None:
 
 
 def test_without_storage_nothing_is_written(clock: Clock) -> None:
-    journal = RunJournal(NoStore(), run_file("b"), clock)
+    journal = RunJournal(NoStore(), run_file("b"), clock, Tally())
     journal.creating()
     journal.uploading(7, "Registered")
     journal.close("complete")
@@ -456,8 +456,8 @@ def test_without_storage_nothing_is_written(clock: Clock) -> None:
 
 
 def test_a_closed_file_says_how_far_the_run_came_and_what_is_left(store: Blobs) -> None:
-    journal = journal_of(store)
-    journal.keep_alive(Tally(records_read=7, records_settled=5), Creates(lambda: 0.0, SETTLE), lambda _error: None)
+    journal = RunJournal(store, run_file("b"), store.clock, Tally(records_read=7, records_settled=5))
+    journal.keep_alive(Creates(lambda: 0.0, SETTLE), lambda _error: None)
     journal.close("stopped", left_undone="Two records.")
     run = store.runs()["b"]
     assert (run.records_read, run.records_settled, run.ending, run.left_undone) == (7, 5, "stopped", "Two records.")

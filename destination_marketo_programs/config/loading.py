@@ -165,9 +165,7 @@ def load_settings(raw: Any, *, cloud: bool) -> LoadedSettings:
 
 def events_of(settings: Settings) -> Callable[[int], str]:
     """Return what tells the event of a program link by its position, for `tell`."""
-    events = {
-        place: link.event for place, link in zip(settings.places("program_links"), settings.program_links, strict=True)
-    }
+    events = {place: link.event for place, link in settings.placed_links()}
     return lambda position: events.get(position, "")
 
 

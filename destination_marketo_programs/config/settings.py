@@ -39,7 +39,7 @@ from destination_marketo_programs.config.addresses import (
 from destination_marketo_programs.config.columns import check_column
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 UnmappedQualifier = Literal["use_program_status", "skip", "reject"]
 MarketoObject = Literal["lead", "program_member"]
@@ -660,6 +660,18 @@ class Settings(_Block):
     def places(self, setting: Literal["program_links", "qualifier_mappings", "field_mappings"]) -> Sequence[int]:
         """Return where each entry of a list stands in the form, from 0: entries that cannot be read are left out."""
         return (self._places or {}).get(setting, range(len(getattr(self, setting))))
+
+    def placed_links(self) -> Iterator[tuple[int, ProgramLink]]:
+        """Return each program link behind its place."""
+        return zip(self.places("program_links"), self.program_links, strict=True)
+
+    def placed_qualifier_mappings(self) -> Iterator[tuple[int, QualifierMapping]]:
+        """Return each qualifier mapping behind its place."""
+        return zip(self.places("qualifier_mappings"), self.qualifier_mappings, strict=True)
+
+    def placed_field_mappings(self) -> Iterator[tuple[int, FieldMapping]]:
+        """Return each field mapping behind its place."""
+        return zip(self.places("field_mappings"), self.field_mappings, strict=True)
 
     def secrets(self) -> tuple[str, ...]:
         """Return every secret text of the configuration, for masking; blank ones left out."""

@@ -92,7 +92,7 @@ class Router:
             return True
         pair = (event_id, event_name[:_LONGEST_NAME])
         id_is_open, name_is_open = (text in self._by_event or shareable(text) for text in (event_id, event_name))
-        if not (id_is_open or event_id.isdecimal()) or not (name_is_open or "@" not in event_name):
+        if not (id_is_open or event_id.isdecimal()) or ("@" in event_name and not name_is_open):
             return True
         if (id_is_open and name_is_open) or pair in self._named_once:
             self._names[event_id] = pair[1]

@@ -90,9 +90,9 @@ def _plan(args: argparse.Namespace, scrubber: Scrubber, bar: Bar, signals: StopS
     catalog = read_catalog(read_json(args.catalog, "catalog"))
     stops = Stops()
     signals.watch(stops.stop)
+    # The storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
     if loaded.settings is None:
         raise ConfigurationError([*every_problem(loaded, scrubber, stops, store=NoStore()), *catalog.problems])
-    # The storage is left alone: a plan stores nothing, and may run where the storage is out of reach.
     with open_session(
         loaded.settings,
         catalog=catalog,

@@ -136,7 +136,7 @@ def _without_consequences(
     A mistyped program of a link leaves a qualifier mapping without link; a mistyped lookup field leaves it unfilled.
     """
     unseen = Names(map(str, facts.missing | facts.denied))
-    mappings = dict(zip(settings.places("qualifier_mappings"), settings.qualifier_mappings, strict=True))
+    mappings = dict(settings.placed_qualifier_mappings())
     for problem in problems:
         match problem.location:
             case ("qualifier_mappings", int(position), "program_id") if position in mappings and unseen.nearest(

@@ -107,7 +107,7 @@ def field_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     is_mobly = settings.record_mapping.mapping_type == "mobly"
     people = _Fields(facts.leads.fields) if facts.leads and facts.leads.fields else None
     members = _Fields(facts.members) if facts.members else None
-    for position, mapping in zip(settings.places("field_mappings"), settings.field_mappings, strict=True):
+    for position, mapping in settings.placed_field_mappings():
         is_lead = mapping.marketo_object == "lead"
         fields, others = (people, members) if is_lead else (members, people)
         if fields is None or (is_lead and mapping.marketo_field == _LEAD_ID):

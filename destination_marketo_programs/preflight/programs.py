@@ -28,7 +28,7 @@ _MOST_NOTES = 20
 
 def program_problems(settings: Settings, facts: Facts) -> Iterator[Problem]:
     """Links to programs that nobody can become a member of, or should not; one problem for each link and mistake."""
-    for position, link in zip(settings.places("program_links"), settings.program_links, strict=True):
+    for position, link in settings.placed_links():
         for message, fix in _findings(link, facts):
             yield Problem(("program_links", position, "program_id"), message, fix)
 

@@ -100,10 +100,8 @@ class Statuses:
 
     def problems(self, settings: Settings) -> Iterator[Problem]:
         """Statuses that Marketo would not find, or that nobody should be given."""
-        yield from self._of_links(zip(settings.places("program_links"), settings.program_links, strict=True))
-        yield from self._of_mappings(
-            zip(settings.places("qualifier_mappings"), settings.qualifier_mappings, strict=True)
-        )
+        yield from self._of_links(settings.placed_links())
+        yield from self._of_mappings(settings.placed_qualifier_mappings())
 
     def _of_links(self, links: Iterable[tuple[int, ProgramLink]]) -> Iterator[Problem]:
         slips = _Slips("program_links")
